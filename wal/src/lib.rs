@@ -1,5 +1,15 @@
 //! The write-ahead log of mainstay.
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+        clippy::cast_possible_truncation,
+        reason = "tests run threads, measure, and count in small numbers"
+    )
+)]
+
 pub mod disk;
 mod error;
 mod ids;
