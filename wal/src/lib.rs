@@ -10,9 +10,14 @@
     )
 )]
 
+mod codec;
 pub mod disk;
 mod error;
+pub mod frame;
+pub mod group;
+pub mod history;
 mod ids;
+pub mod segment;
 
 pub use error::{Cause, Error, ErrorKind, Result};
 pub use ids::{Chain, DatabaseId, Epoch, Incarnation, LogId, Lsn, Position, SegmentNumber};
