@@ -17,6 +17,7 @@ pub mod frame;
 pub mod group;
 pub mod history;
 mod ids;
+pub mod manifest;
 pub mod segment;
 
 pub use error::{Cause, Error, ErrorKind, Result};
