@@ -4,7 +4,9 @@
 //! (`manifest`, `log/0000000000000001.log`). The same log code runs on [`FileDisk`] and on [`SimDisk`].
 
 mod aligned;
+pub mod conformance;
 mod file_system;
+mod name;
 mod simulated;
 
 use std::fmt;
@@ -12,8 +14,8 @@ use std::io;
 use std::sync::Arc;
 
 pub use aligned::AlignedBuffer;
-pub use file_system::FileDisk;
-pub use simulated::{Fault, SimDisk, Survivors};
+pub use file_system::{FileDisk, FileDiskOptions};
+pub use simulated::{Call, Effect, Fault, Operation, SimDisk, SimStats, Survivors};
 
 /// Memory, offsets and lengths of [`DiskFile::write_and_sync_at`] are multiples of this, so that a write can
 /// bypass the page cache.
