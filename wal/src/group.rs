@@ -7,7 +7,7 @@
 use crate::codec::{is_blank, put, u32_at, u64_at};
 use crate::frame::{FRAME_HEADER_BYTES, FrameError, Frames};
 use crate::history::EpochEntry;
-use crate::ids::{Chain, Epoch, Lsn};
+use crate::ids::{Chain, Epoch, LogId, Lsn};
 
 /// Size of a group's header.
 pub const GROUP_HEADER_BYTES: usize = 64;
@@ -133,30 +133,74 @@ impl GroupHeader {
         previous_epoch: Epoch,
         frames: &[u8],
     ) -> Result<GroupContents, GroupBodyError> {
-        let bad = |offset: usize, lsn: Lsn, fault: BodyFault| GroupBodyError { offset, lsn, fault };
+        let body = self.body(frames)?;
+        let contents = self.walk(previous_epoch, body, self.count)?;
+        if contents.bytes != body.len() {
+            let fault = BodyFault::Count { declared: self.count };
+            return Err(self.bad(contents.bytes, self.last_lsn().next(), fault));
+        }
+        if contents.chain_after != self.chain_after {
+            let (expected, found) = (self.chain_after, contents.chain_after);
+            return Err(self.bad(0, self.first_lsn, BodyFault::Chain { expected, found }));
+        }
+        Ok(contents)
+    }
+
+    /// As [`GroupHeader::check_body`], but only for the frames up to `last_kept`, where the log was cut inside
+    /// this group; their chain must be `chain_kept`.
+    pub fn check_kept(
+        &self,
+        previous_epoch: Epoch,
+        frames: &[u8],
+        last_kept: Lsn,
+        chain_kept: Chain,
+    ) -> Result<GroupContents, GroupBodyError> {
+        let body = self.body(frames)?;
+        let kept = last_kept.next().0.saturating_sub(self.first_lsn.0);
+        let kept = u32::try_from(kept).unwrap_or(u32::MAX).min(self.count);
+        let contents = self.walk(previous_epoch, body, kept)?;
+        if contents.chain_after != chain_kept {
+            let (expected, found) = (chain_kept, contents.chain_after);
+            return Err(self.bad(0, self.first_lsn, BodyFault::Chain { expected, found }));
+        }
+        Ok(contents)
+    }
+
+    fn body<'a>(&self, frames: &'a [u8]) -> Result<&'a [u8], GroupBodyError> {
         let body = usize::try_from(self.byte_length).ok().and_then(|end| frames.get(..end));
-        let Some(body) = body else {
+        body.ok_or_else(|| {
             let (needed_bytes, found_bytes) = (u64::from(self.byte_length), frames.len() as u64);
             let fault = BodyFault::Truncated { needed_bytes, found_bytes };
-            return Err(bad(frames.len(), self.first_lsn, fault));
-        };
+            self.bad(frames.len(), self.first_lsn, fault)
+        })
+    }
+
+    /// Checks the first `count` frames, each in its place.
+    fn walk(
+        &self,
+        previous_epoch: Epoch,
+        body: &[u8],
+        count: u32,
+    ) -> Result<GroupContents, GroupBodyError> {
         let (mut lsn, mut epoch, mut chain) = (self.first_lsn, previous_epoch, self.chain_before);
         let mut epoch_starts = Vec::new();
-        let mut walk = Frames::new(body);
-        for _ in 0..self.count {
-            let offset = walk.offset();
-            let header = match walk.next() {
+        let mut frames = Frames::new(body);
+        for _ in 0..count {
+            let offset = frames.offset();
+            let header = match frames.next() {
                 Some(Ok(frame)) => frame.header,
-                Some(Err(error)) => return Err(bad(offset, lsn, BodyFault::Frame(error))),
-                None => return Err(bad(offset, lsn, BodyFault::Count { declared: self.count })),
+                Some(Err(error)) => return Err(self.bad(offset, lsn, BodyFault::Frame(error))),
+                None => {
+                    return Err(self.bad(offset, lsn, BodyFault::Count { declared: self.count }));
+                }
             };
             if header.lsn != lsn {
                 let fault = BodyFault::Lsn { expected: lsn, found: header.lsn };
-                return Err(bad(offset, lsn, fault));
+                return Err(self.bad(offset, lsn, fault));
             }
             if header.epoch < epoch {
                 let fault = BodyFault::Epoch { previous: epoch, found: header.epoch };
-                return Err(bad(offset, lsn, fault));
+                return Err(self.bad(offset, lsn, fault));
             }
             if header.epoch > epoch {
                 epoch = header.epoch;
@@ -165,14 +209,12 @@ impl GroupHeader {
             chain = chain.extend(&header);
             lsn = lsn.next();
         }
-        if walk.offset() != body.len() {
-            return Err(bad(walk.offset(), lsn, BodyFault::Count { declared: self.count }));
-        }
-        if chain != self.chain_after {
-            let fault = BodyFault::Chain { expected: self.chain_after, found: chain };
-            return Err(bad(0, self.first_lsn, fault));
-        }
-        Ok(GroupContents { last_epoch: epoch, epoch_starts })
+        let last = LogId { epoch, lsn: lsn.previous() };
+        Ok(GroupContents { last, chain_after: chain, bytes: frames.offset(), epoch_starts })
+    }
+
+    fn bad(&self, offset: usize, lsn: Lsn, fault: BodyFault) -> GroupBodyError {
+        GroupBodyError { offset, lsn, fault }
     }
 
     /// The first invariant that does not hold.
@@ -199,8 +241,12 @@ impl GroupHeader {
 /// What the frames of a group turned out to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupContents {
-    /// The epoch of the last record; the previous epoch if the group is empty.
-    pub last_epoch: Epoch,
+    /// The last record. In an empty group the LSN before it and the previous epoch.
+    pub last: LogId,
+    /// The chain with that record.
+    pub chain_after: Chain,
+    /// Length of the frames.
+    pub bytes: usize,
     /// The epochs that begin in this group, usually none.
     pub epoch_starts: Vec<EpochEntry>,
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::frame::encode_frame;
+use crate::frame::{FrameHeader, encode_frame};
 
 const SALT: u64 = 0x1234_5678_9abc_def0;
 
@@ -33,7 +33,9 @@ fn a_group_comes_back() {
         assert_eq!(header.last_lsn(), Lsn(10 + epochs.len() as u64));
         assert_eq!(header.group_bytes(), (GROUP_HEADER_BYTES + frames.len()) as u64);
         let contents = header.check_body(Epoch(1), &frames).unwrap();
-        assert_eq!(contents.last_epoch, Epoch(epochs.last().copied().unwrap_or(1)));
+        assert_eq!(contents.last.epoch, Epoch(epochs.last().copied().unwrap_or(1)));
+        assert_eq!(contents.last.lsn, header.last_lsn());
+        assert_eq!(contents.bytes, frames.len());
     }
 }
 
@@ -50,7 +52,8 @@ fn the_epochs_that_begin_are_told_with_their_chains() {
         EpochEntry { epoch: Epoch(2), start_lsn: Lsn(12), chain_at_start: chain },
         EpochEntry { epoch: Epoch(7), start_lsn: Lsn(14), chain_at_start: later },
     ];
-    assert_eq!(contents, GroupContents { last_epoch: Epoch(7), epoch_starts: starts.to_vec() });
+    assert_eq!(contents.epoch_starts, starts);
+    assert_eq!(contents.chain_after, header.chain_after);
     let contents = header.check_body(Epoch::ZERO, &frames).unwrap();
     assert_eq!(contents.epoch_starts.len(), 3);
 }
@@ -146,4 +149,20 @@ fn headers_are_found_at_any_place() {
     bytes.extend_from_slice(&header.encode(SALT));
     assert_eq!(find_header(&bytes, SALT), Some((at, header)));
     assert_eq!(find_header(&bytes[..bytes.len() - 1], SALT), None);
+}
+
+#[test]
+fn a_group_can_be_kept_in_part() {
+    let (header, mut frames) = group(11, Chain(99), &[1, 2, 2]);
+    let second_at = Frames::new(&frames).next().unwrap().unwrap().bytes();
+    let first = FrameHeader::decode(&frames).unwrap();
+    let chain = Chain(99).extend(&first);
+    // What was cut off may be damaged.
+    *frames.last_mut().unwrap() ^= 1;
+    assert!(header.check_body(Epoch(1), &frames).is_err());
+    let kept = header.check_kept(Epoch(1), &frames, Lsn(11), chain).unwrap();
+    assert_eq!((kept.last.lsn, kept.bytes, kept.chain_after), (Lsn(11), second_at, chain));
+    assert_eq!(kept.epoch_starts, []);
+    assert!(header.check_kept(Epoch(1), &frames, Lsn(12), chain).is_err());
+    assert!(header.check_kept(Epoch(1), &frames, Lsn(13), header.chain_after).is_err());
 }
