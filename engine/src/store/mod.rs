@@ -3,14 +3,21 @@
 //! The log is the truth and a Store is a cache of it: it is filled by checkpoints, never acknowledges a write,
 //! and can be thrown away and rebuilt.
 
+mod chunked;
+mod kind;
+mod memory;
+
 use std::fmt;
 use std::ops::Bound;
 
 use mainstay_wal::Lsn;
 
 use crate::bytes::{Key, Value};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::keyspace::KeyspaceId;
+
+pub use kind::{StoreKind, StorePlace, destroy, open_store, open_store_read_only};
+pub use memory::MemoryStore;
 
 /// One change that a checkpoint asks of a Store.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,4 +99,14 @@ pub struct StoreUsage {
     pub disk_bytes: u64,
     /// Bytes of memory that the Store takes for itself (its cache), as far as it can tell.
     pub memory_bytes: u64,
+}
+
+/// An error of a Store whose content is as it should be.
+fn failed(kind: &'static str, operation: &'static str, reason: impl fmt::Display) -> Error {
+    Error::Store { kind, operation, reason: reason.to_string().into(), damaged: false }
+}
+
+/// An error of a Store whose content is damaged, so that it must be rebuilt.
+fn damaged(kind: &'static str, operation: &'static str, reason: impl fmt::Display) -> Error {
+    Error::Store { kind, operation, reason: reason.to_string().into(), damaged: true }
 }

@@ -1,0 +1,393 @@
+//! What a power cut, a failing disk and damage do to a [`MemoryStore`].
+
+use std::collections::BTreeMap;
+
+use mainstay_wal::disk::{Effect, Fault, SimDisk, Survivors};
+
+use super::*;
+use crate::store::destroy;
+
+const DIRECTORY: &str = "store";
+const DATA: KeyspaceId = KeyspaceId(20);
+const OTHER: KeyspaceId = KeyspaceId(21);
+/// Every piece leaves its mark here, and no piece removes one: so a test sees which of them survived.
+const MARKS: KeyspaceId = KeyspaceId(22);
+
+type Content = BTreeMap<(u32, Vec<u8>), Vec<u8>>;
+
+#[derive(Clone)]
+enum Step {
+    /// One call of `apply` that makes one piece; its LSN is its number.
+    Apply(Vec<StoreOp>),
+    MakeDurable,
+}
+
+/// Writes enough garbage for two rewrites.
+fn workload() -> Vec<Step> {
+    let mut steps = Vec::new();
+    for number in 1..=24u64 {
+        let mut ops = vec![StoreOp::Insert {
+            keyspace: MARKS,
+            key: Key::from(format!("{number:04}").as_str()),
+            value: Value::from(""),
+        }];
+        match number % 8 {
+            3 => ops.push(StoreOp::RemoveRange {
+                keyspace: DATA,
+                lower: Bound::Included(Key::from("k1")),
+                upper: Bound::Excluded(Key::from("k3")),
+            }),
+            5 => ops.push(StoreOp::DropKeyspace { keyspace: OTHER }),
+            6 => ops.push(StoreOp::Remove { keyspace: DATA, key: Key::from("k0") }),
+            _ => {}
+        }
+        for (keyspace, size) in [(DATA, 5_000), (OTHER, 40)] {
+            ops.push(StoreOp::Insert {
+                keyspace,
+                key: Key::from(format!("k{}", number % 4).as_str()),
+                value: Value::from(vec![u8::try_from(number).unwrap(); size]),
+            });
+        }
+        steps.push(Step::Apply(ops));
+        if number % 3 == 0 {
+            steps.push(Step::MakeDurable);
+        }
+    }
+    steps
+}
+
+fn model_apply(model: &mut Content, op: &StoreOp) {
+    match op {
+        StoreOp::Insert { keyspace, key, value } => {
+            model.insert((keyspace.0, key.to_vec()), value.to_vec());
+        }
+        StoreOp::Remove { keyspace, key } => {
+            model.remove(&(keyspace.0, key.to_vec()));
+        }
+        StoreOp::RemoveRange { keyspace, lower, upper } => {
+            let range = (lower.clone(), upper.clone());
+            model.retain(|(other, key), _| {
+                *other != keyspace.0
+                    || !std::ops::RangeBounds::contains(&range, &Key::from(key.as_slice()))
+            });
+        }
+        StoreOp::DropKeyspace { keyspace } => model.retain(|(other, _), _| *other != keyspace.0),
+    }
+}
+
+fn content(store: &MemoryStore) -> Content {
+    let mut content = Content::new();
+    for keyspace in [DATA, OTHER, MARKS] {
+        for entry in store.range(keyspace, Bound::Unbounded, Bound::Unbounded).unwrap() {
+            let (key, value) = entry.unwrap();
+            content.insert((keyspace.0, key.to_vec()), value.to_vec());
+        }
+    }
+    content
+}
+
+/// How far a run came.
+#[derive(Default)]
+struct Outcome {
+    created: bool,
+    /// Pieces that were given to `apply`, the last one perhaps without success.
+    given: Vec<Vec<StoreOp>>,
+    /// How many of them were there when `make_durable` last succeeded.
+    durable: usize,
+}
+
+fn run(disk: &SimDisk, steps: &[Step]) -> (Outcome, Result<MemoryStore>) {
+    let mut outcome = Outcome::default();
+    let result = MemoryStore::create(Arc::new(disk.clone()), DIRECTORY);
+    let Ok(store) = result else { return (outcome, result) };
+    outcome.created = true;
+    for step in steps {
+        let result = match step {
+            Step::Apply(ops) => {
+                outcome.given.push(ops.clone());
+                store.apply(ops, Lsn(outcome.given.len() as u64))
+            }
+            Step::MakeDurable => {
+                store.make_durable().map(|()| outcome.durable = outcome.given.len())
+            }
+        };
+        if let Err(error) = result {
+            return (outcome, Err(error));
+        }
+    }
+    (outcome, Ok(store))
+}
+
+/// Checks that `store` holds everything up to the last durable point, and any subset of the pieces given later.
+fn check_subset(store: &MemoryStore, outcome: &Outcome, what: &str) {
+    let found = content(store);
+    let mut expected = Content::new();
+    for (index, ops) in outcome.given.iter().enumerate() {
+        let mark = (MARKS.0, format!("{:04}", index + 1).into_bytes());
+        let survived = found.contains_key(&mark);
+        assert!(survived || index >= outcome.durable, "{what}: durable piece {} is lost", index + 1);
+        if survived {
+            ops.iter().for_each(|op| model_apply(&mut expected, op));
+        }
+    }
+    assert!(found == expected, "{what}: the content is not that of the pieces that survived");
+    let applied = store.applied().unwrap();
+    assert!(applied >= Lsn(outcome.durable as u64), "{what}: applied {applied}");
+    assert!(applied <= Lsn(outcome.given.len() as u64), "{what}: applied {applied}");
+}
+
+/// Does what a checkpoint does after a crash: applies everything since the durable point again.
+fn replay(store: &MemoryStore, outcome: &Outcome) -> Result<()> {
+    for (index, ops) in outcome.given.iter().enumerate().skip(outcome.durable) {
+        store.apply(ops, Lsn(index as u64 + 1))?;
+    }
+    store.make_durable()
+}
+
+fn check_whole(store: &MemoryStore, outcome: &Outcome, what: &str) {
+    let mut expected = Content::new();
+    outcome.given.iter().flatten().for_each(|op| model_apply(&mut expected, op));
+    assert!(content(store) == expected, "{what}: the replayed content is wrong");
+    assert_eq!(store.applied().unwrap(), Lsn(outcome.given.len() as u64), "{what}");
+}
+
+fn policies(seed: u64) -> [Survivors; 6] {
+    [
+        Survivors::Nothing,
+        Survivors::Everything,
+        Survivors::Prefix { seed },
+        Survivors::RandomSectors { seed },
+        Survivors::RandomSectors { seed: seed + 1_000_000 },
+        Survivors::RandomSectors { seed: seed + 2_000_000 },
+    ]
+}
+
+fn open(disk: &SimDisk) -> Result<MemoryStore> {
+    MemoryStore::open(Arc::new(disk.clone()), DIRECTORY)
+}
+
+#[test]
+fn a_power_cut_leaves_the_durable_state_and_any_subset_of_later_pieces() {
+    let steps = workload();
+    let disk = SimDisk::new(1);
+    let (outcome, store) = run(&disk, &steps);
+    check_whole(&store.unwrap(), &outcome, "without a crash");
+    let operations = disk.operations();
+    let (mut states, mut partial) = (0, 0);
+    for crash_at in 1..=operations {
+        let disk = SimDisk::new(1);
+        disk.crash_at(crash_at);
+        let (outcome, result) = run(&disk, &steps);
+        assert!(result.is_err() && disk.has_crashed(), "operation {crash_at} was not reached");
+        for survivors in policies(crash_at) {
+            let what = format!("crash at operation {crash_at}, {survivors:?}");
+            let disk = disk.crash(survivors);
+            let store = match open(&disk) {
+                Err(Error::Store { damaged: true, .. }) if !outcome.created => continue,
+                result => result.unwrap_or_else(|error| panic!("{what}: {error}")),
+            };
+            assert_eq!(disk.operations(), 0, "opening wrote to the disk");
+            check_subset(&store, &outcome, &what);
+            let marks = store.range(MARKS, Bound::Unbounded, Bound::Unbounded).unwrap().count();
+            partial += usize::from(marks > outcome.durable && marks < outcome.given.len());
+            replay(&store, &outcome).unwrap();
+            check_whole(&open(&disk.crash(Survivors::Nothing)).unwrap(), &outcome, &what);
+            states += 1;
+        }
+    }
+    // The workload must have reached the interesting cases.
+    assert!(states > 500 && partial > 20, "{states} states, {partial} with a part of the later pieces");
+}
+
+#[test]
+fn a_second_power_cut_while_the_first_is_repaired_loses_nothing_durable() {
+    let steps = workload();
+    let disk = SimDisk::new(2);
+    run(&disk, &steps).1.unwrap();
+    let operations = disk.operations();
+    for crash_at in (5..=operations).step_by(3) {
+        let disk = SimDisk::new(2);
+        disk.crash_at(crash_at);
+        let (outcome, _) = run(&disk, &steps);
+        let first = disk.crash(Survivors::RandomSectors { seed: crash_at });
+        if !outcome.created {
+            continue;
+        }
+        for second in 1.. {
+            let disk = first.crash(Survivors::Everything);
+            disk.crash_at(second);
+            let finished = replay(&open(&disk).unwrap(), &outcome).is_ok();
+            for survivors in policies(second) {
+                let what = format!("crashes at {crash_at} and {second}, {survivors:?}");
+                let store = open(&disk.crash(survivors)).unwrap();
+                check_subset(&store, &outcome, &what);
+            }
+            if finished {
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_disk_that_fails_gives_an_error_and_loses_nothing_durable() {
+    let steps = workload();
+    let disk = SimDisk::new(3);
+    run(&disk, &steps).1.unwrap();
+    for number in 1..=disk.operations() {
+        for effect in [Effect::Nothing, Effect::Part, Effect::Whole] {
+            let what = format!("operation {number} fails with effect {effect:?}");
+            let disk = SimDisk::new(3);
+            disk.fail(Fault::at_operation(number).effect(effect));
+            let (outcome, result) = run(&disk, &steps);
+            let error = result.expect_err(&what);
+            assert!(matches!(error, Error::Store { damaged: false, .. }), "{what}: {error}");
+            if !outcome.created {
+                continue;
+            }
+            for survivors in policies(number) {
+                let disk = disk.crash(survivors);
+                let store = open(&disk).unwrap_or_else(|error| panic!("{what}: {error}"));
+                check_subset(&store, &outcome, &what);
+                replay(&store, &outcome).unwrap();
+                check_whole(&open(&disk).unwrap(), &outcome, &what);
+            }
+        }
+    }
+}
+
+#[test]
+fn after_a_failed_sync_reads_go_on_and_writes_do_not() {
+    let disk = SimDisk::new(4);
+    let store = MemoryStore::create(Arc::new(disk.clone()), DIRECTORY).unwrap();
+    let insert = |key: &str| StoreOp::Insert {
+        keyspace: DATA,
+        key: Key::from(key),
+        value: Value::from("value"),
+    };
+    store.apply(&[insert("a")], Lsn(1)).unwrap();
+    disk.fail(Fault::next(mainstay_wal::disk::Call::Sync));
+    store.make_durable().unwrap_err();
+    disk.clear_faults();
+    assert_eq!(store.get(DATA, b"a").unwrap(), Some(Value::from("value")));
+    store.make_durable().unwrap_err();
+    store.apply(&[insert("b")], Lsn(2)).unwrap_err();
+    assert_eq!(store.get(DATA, b"b").unwrap(), None);
+}
+
+#[test]
+fn a_full_disk_is_an_error_and_writing_goes_on_once_there_is_space() {
+    let disk = SimDisk::new(5);
+    let store = MemoryStore::create(Arc::new(disk.clone()), DIRECTORY).unwrap();
+    let insert = |value: usize| StoreOp::Insert {
+        keyspace: DATA,
+        key: Key::from("key"),
+        value: Value::from(vec![7; value]),
+    };
+    store.apply(&[insert(100)], Lsn(1)).unwrap();
+    store.make_durable().unwrap();
+    disk.set_capacity_bytes(Some(disk.used_bytes() + 1_000));
+    store.apply(&[insert(10_000)], Lsn(2)).unwrap_err();
+    assert_eq!(store.get(DATA, b"key").unwrap().unwrap().len(), 100);
+    disk.set_capacity_bytes(None);
+    store.apply(&[insert(10_000)], Lsn(2)).unwrap();
+    store.make_durable().unwrap();
+    let store = open(&disk.crash(Survivors::Nothing)).unwrap();
+    assert_eq!(store.get(DATA, b"key").unwrap().unwrap().len(), 10_000);
+}
+
+#[test]
+fn overwriting_does_not_make_the_files_grow_without_bound() {
+    let disk = SimDisk::new(6);
+    let store = MemoryStore::create(Arc::new(disk.clone()), DIRECTORY).unwrap();
+    for round in 0..500u64 {
+        let value = Value::from(vec![0; 1_000]);
+        let key = Key::from(format!("k{}", round % 10).as_str());
+        store.apply(&[StoreOp::Insert { keyspace: DATA, key, value }], Lsn(round + 1)).unwrap();
+        store.make_durable().unwrap();
+        let usage = store.usage().unwrap();
+        assert!(usage.disk_bytes <= REWRITE_FLOOR_BYTES + 2_000, "round {round}: {usage:?}");
+        assert!(disk.used_bytes() <= 2 * REWRITE_FLOOR_BYTES, "round {round}: files are left over");
+    }
+}
+
+#[test]
+fn damage_to_any_byte_is_found() {
+    let disk = SimDisk::new(7);
+    let steps = &workload()[..3 + 1 + 3 + 1];
+    let (outcome, store) = run(&disk, steps);
+    let whole = content(&store.unwrap());
+    let (mut found, mut harmless) = (0, 0);
+    for name in disk.list(DIRECTORY).unwrap() {
+        let name = format!("{DIRECTORY}/{name}");
+        let length = disk.open(&name, Open::Read).unwrap().length().unwrap();
+        let step = if name.contains("pieces") { 97 } else { 1 };
+        for offset in (0..length).step_by(step) {
+            let copy = disk.crash(Survivors::Everything);
+            let file = copy.open(&name, Open::Write).unwrap();
+            let mut byte = [0];
+            file.read_at(offset, &mut byte).unwrap();
+            file.write_at(offset, &[byte[0] ^ 0x10]).unwrap();
+            match open(&copy) {
+                Err(Error::Store { damaged: true, .. }) => found += 1,
+                Err(error) => panic!("{name} at {offset}: {error}"),
+                // The last durable point was hit: what it vouches for is read, and `applied` gives it away.
+                Ok(store) => {
+                    assert!(content(&store) == whole, "{name} at {offset}: wrong content");
+                    assert!(store.applied().unwrap() < Lsn(outcome.durable as u64));
+                    harmless += 1;
+                }
+            }
+        }
+    }
+    assert_eq!(harmless, 32, "bytes of the last durable point");
+    assert!(found > 300, "{found}");
+}
+
+#[test]
+fn a_newer_version_is_refused_as_such() {
+    let disk = SimDisk::new(8);
+    drop(MemoryStore::create(Arc::new(disk.clone()), DIRECTORY).unwrap());
+    let file = disk.open("store/index-0000000000000001", Open::Write).unwrap();
+    let mut header = [0; 32];
+    file.read_at(0, &mut header).unwrap();
+    header[8] = 2;
+    let crc = crc32fast::hash(&header[..28]);
+    header[28..].copy_from_slice(&crc.to_le_bytes());
+    file.write_at(0, &header).unwrap();
+    let error = open(&disk).unwrap_err();
+    let unsupported = matches!(
+        error,
+        Error::Log(mainstay_wal::Error::UnsupportedVersion { found: 2, supported: 1, .. })
+    );
+    assert!(unsupported, "{error}");
+}
+
+#[test]
+fn creating_refuses_a_store_and_takes_over_what_an_interrupted_creation_left() {
+    let disk = SimDisk::new(9);
+    open(&disk).unwrap_err();
+    disk.crash_at(3);
+    MemoryStore::create(Arc::new(disk.clone()), DIRECTORY).unwrap_err();
+    let disk = disk.crash(Survivors::Everything);
+    drop(MemoryStore::create(Arc::new(disk.clone()), DIRECTORY).unwrap());
+    let error = MemoryStore::create(Arc::new(disk.clone()), DIRECTORY).unwrap_err();
+    assert!(matches!(error, Error::Store { damaged: false, .. }), "{error}");
+    destroy(&disk, DIRECTORY).unwrap();
+    destroy(&disk, DIRECTORY).unwrap();
+    let disk = disk.crash(Survivors::Nothing);
+    MemoryStore::create(Arc::new(disk), DIRECTORY).unwrap();
+}
+
+#[test]
+fn opened_for_reading_it_writes_nothing() {
+    let disk = SimDisk::new(10);
+    let (outcome, store) = run(&disk, &workload()[..2]);
+    store.unwrap();
+    let operations = disk.operations();
+    let store = MemoryStore::open_read_only(Arc::new(disk.clone()), DIRECTORY).unwrap();
+    check_subset(&store, &outcome, "read-only");
+    store.make_durable().unwrap();
+    assert!(matches!(store.apply(&outcome.given[0], Lsn(1)), Err(Error::ReadOnly)));
+    assert_eq!(disk.operations(), operations);
+}
