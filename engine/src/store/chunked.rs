@@ -9,8 +9,6 @@ use crate::error::Result;
 /// The first chunk is small, for those who want the first entry only; each one after it is twice as large.
 const FIRST_CHUNK: usize = 4;
 const LARGEST_CHUNK: usize = 128;
-/// A chunk of large values is cut short at this size, as long as it has one entry.
-pub(super) const CHUNK_BYTES: usize = 256 * 1024;
 
 /// Where a [`ChunkedRange`] gets its entries. Bounds given to it never cross.
 pub(super) trait ChunkSource: Send {
@@ -49,7 +47,8 @@ pub(super) struct ChunkedRange<S> {
 
 impl<S: ChunkSource> ChunkedRange<S> {
     pub(super) fn new(source: S, lower: Bound<&[u8]>, upper: Bound<&[u8]>) -> ChunkedRange<S> {
-        let unread = (!bounds_cross(lower, upper)).then(|| (lower.map(Key::from), upper.map(Key::from)));
+        let unread =
+            (!bounds_cross(lower, upper)).then(|| (lower.map(Key::from), upper.map(Key::from)));
         let (front, back) = (VecDeque::new(), VecDeque::new());
         ChunkedRange { source, unread, front, back, limit: FIRST_CHUNK }
     }
@@ -70,9 +69,14 @@ impl<S: ChunkSource> ChunkedRange<S> {
         } else {
             (lower, Bound::Excluded(last.clone()))
         };
-        let cross = bounds_cross(rest.0.as_ref().map(Key::as_bytes), rest.1.as_ref().map(Key::as_bytes));
+        let cross =
+            bounds_cross(rest.0.as_ref().map(Key::as_bytes), rest.1.as_ref().map(Key::as_bytes));
         self.unread = (!cross).then_some(rest);
-        if ascending { self.front.extend(chunk) } else { self.back.extend(chunk) }
+        if ascending {
+            self.front.extend(chunk)
+        } else {
+            self.back.extend(chunk)
+        }
         Ok(())
     }
 }
@@ -109,6 +113,8 @@ pub(super) fn bounds_cross(lower: Bound<&[u8]>, upper: Bound<&[u8]>) -> bool {
         (Bound::Unbounded, _) | (_, Bound::Unbounded) => false,
         (Bound::Included(lower), Bound::Included(upper)) => lower > upper,
         (Bound::Included(lower), Bound::Excluded(upper))
-        | (Bound::Excluded(lower), Bound::Included(upper) | Bound::Excluded(upper)) => lower >= upper,
+        | (Bound::Excluded(lower), Bound::Included(upper) | Bound::Excluded(upper)) => {
+            lower >= upper
+        }
     }
 }

@@ -80,7 +80,12 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// The value of a key.
     fn get(&self, keyspace: KeyspaceId, key: &[u8]) -> Result<Option<Value>>;
     /// The entries between two bounds. Bounds that cross give an empty iterator.
-    fn range(&self, keyspace: KeyspaceId, lower: Bound<&[u8]>, upper: Bound<&[u8]>) -> Result<StoreIter>;
+    fn range(
+        &self,
+        keyspace: KeyspaceId,
+        lower: Bound<&[u8]>,
+        upper: Bound<&[u8]>,
+    ) -> Result<StoreIter>;
     /// Applies operations and remembers `up_to` as the LSN up to which the Store is at least complete
     /// ([`Lsn::ZERO`] leaves it as it is: more pieces of the same checkpoint follow).
     fn apply(&self, ops: &[StoreOp], up_to: Lsn) -> Result<()>;

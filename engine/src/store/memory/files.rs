@@ -31,7 +31,8 @@ use crate::error::{Error, Result};
 use crate::store::{StoreOp, damaged, failed};
 
 const SLOT_BYTES: usize = 32;
-const HEADER_BYTES: u64 = 32;
+/// A header takes the place of slot 0.
+const HEADER_BYTES: u64 = SLOT_BYTES as u64;
 const VERSION: u32 = 1;
 const INDEX_MAGIC: &[u8; 8] = b"MSTNMIDX";
 const PIECES_MAGIC: &[u8; 8] = b"MSTNMPCS";
@@ -44,7 +45,6 @@ const DURABLE: u32 = 2;
 ///
 /// - `slots` is behind every slot that was ever written to this index, `pieces_bytes` behind every piece.
 /// - Once a sync failed (`stopped`) nothing is written any more: what the cache then holds need not be on the disk.
-#[derive(Debug)]
 pub(super) struct Files {
     disk: Arc<dyn Disk>,
     directory: String,
@@ -215,7 +215,9 @@ impl Files {
         let index_length = self.length(&*self.index, self.index_name())?;
         let slots = self.read_slots(index_length)?;
         let last_durable = slots.iter().enumerate().rev().find_map(|(number, slot)| match slot {
-            Some(Slot::Durable { pieces_bytes, applied }) => Some((number, *pieces_bytes, *applied)),
+            Some(Slot::Durable { pieces_bytes, applied }) => {
+                Some((number, *pieces_bytes, *applied))
+            }
             _ => None,
         });
         let (last_durable, durable_bytes, applied) = last_durable.ok_or_else(|| {
@@ -250,7 +252,7 @@ impl Files {
     }
 
     fn read_header(&self, file: &dyn DiskFile, name: String, magic: &[u8; 8]) -> Result<()> {
-        let mut bytes = [0; HEADER_BYTES as usize];
+        let mut bytes = [0; SLOT_BYTES];
         match read_exact_at(file, 0, &mut bytes) {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                 return Err(damaged(KIND, "read a header", format!("{name} is cut off")));
@@ -264,7 +266,8 @@ impl Files {
         let crc = u32::from_le_bytes([bytes[28], bytes[29], bytes[30], bytes[31]]);
         if bytes[..8] == *magic && crc == crc32fast::hash(&bytes[..28]) && version != VERSION {
             let (found, supported) = (version, VERSION);
-            let unsupported = mainstay_wal::Error::UnsupportedVersion { path: name, found, supported };
+            let unsupported =
+                mainstay_wal::Error::UnsupportedVersion { path: name, found, supported };
             return Err(Error::Log(unsupported));
         }
         Err(damaged(KIND, "read a header", format!("that of {name} is not valid")))
@@ -326,7 +329,9 @@ impl Files {
     }
 
     fn parse_slot(&self, number: u64, bytes: [u8; SLOT_BYTES]) -> Option<Slot> {
-        let word = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+        let word = |at: usize| {
+            u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+        };
         let long = |at: usize| u64::from(word(at)) | u64::from(word(at + 4)) << 32;
         let slot = match word(0) {
             PIECE => Slot::Piece { length: word(4), offset: long(8), crc: word(16) },
@@ -414,8 +419,8 @@ impl Slot {
     }
 }
 
-fn header(magic: &[u8; 8], generation: u64) -> [u8; HEADER_BYTES as usize] {
-    let mut bytes = [0; HEADER_BYTES as usize];
+fn header(magic: &[u8; 8], generation: u64) -> [u8; SLOT_BYTES] {
+    let mut bytes = [0; SLOT_BYTES];
     bytes[..8].copy_from_slice(magic);
     bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
     bytes[16..24].copy_from_slice(&generation.to_le_bytes());

@@ -17,6 +17,7 @@ mod piece;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -45,14 +46,13 @@ const ENTRY_OVERHEAD_BYTES: u64 = 96;
 /// An ordered map in memory, kept on a [`Disk`].
 ///
 /// Everything must fit into memory. See the [module](self) for what is on the disk.
-#[derive(Debug)]
 pub struct MemoryStore {
     content: Arc<RwLock<Content>>,
     /// Locked by whoever writes; readers need `content` only.
     writer: Mutex<Writer>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Content {
     keyspaces: BTreeMap<KeyspaceId, BTreeMap<Key, Value>>,
     entries: u64,
@@ -61,7 +61,6 @@ struct Content {
     applied: Lsn,
 }
 
-#[derive(Debug)]
 struct Writer {
     files: Files,
     read_only: bool,
@@ -222,6 +221,16 @@ impl Store for MemoryStore {
     }
 }
 
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let content = self.content.read();
+        f.debug_struct("MemoryStore")
+            .field("entries", &content.entries)
+            .field("applied", &content.applied)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Content {
     fn apply_all(&mut self, ops: &[StoreOp]) {
         for op in ops {
@@ -261,7 +270,12 @@ impl Content {
         }
     }
 
-    fn keys_between(&self, keyspace: KeyspaceId, lower: &Bound<Key>, upper: &Bound<Key>) -> Vec<Key> {
+    fn keys_between(
+        &self,
+        keyspace: KeyspaceId,
+        lower: &Bound<Key>,
+        upper: &Bound<Key>,
+    ) -> Vec<Key> {
         let (lower, upper) = (as_slice(lower), as_slice(upper));
         match self.keyspaces.get(&keyspace) {
             Some(entries) if !bounds_cross(lower, upper) => {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use mainstay_wal::disk::{Effect, Fault, SimDisk, Survivors};
+use mainstay_wal::disk::{Call, Effect, Fault, SimDisk, Survivors};
 
 use super::*;
 use crate::store::destroy;
@@ -17,7 +17,7 @@ type Content = BTreeMap<(u32, Vec<u8>), Vec<u8>>;
 
 #[derive(Clone)]
 enum Step {
-    /// One call of `apply` that makes one piece; its LSN is its number.
+    /// One call of `apply`, which makes one piece.
     Apply(Vec<StoreOp>),
     MakeDurable,
 }
@@ -26,11 +26,7 @@ enum Step {
 fn workload() -> Vec<Step> {
     let mut steps = Vec::new();
     for number in 1..=24u64 {
-        let mut ops = vec![StoreOp::Insert {
-            keyspace: MARKS,
-            key: Key::from(format!("{number:04}").as_str()),
-            value: Value::from(""),
-        }];
+        let mut ops = Vec::new();
         match number % 8 {
             3 => ops.push(StoreOp::RemoveRange {
                 keyspace: DATA,
@@ -87,13 +83,63 @@ fn content(store: &MemoryStore) -> Content {
 }
 
 /// How far a run came.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Outcome {
     created: bool,
-    /// Pieces that were given to `apply`, the last one perhaps without success.
+    /// Pieces that were given to `apply`, the last one perhaps without success. Its first operation is its mark.
     given: Vec<Vec<StoreOp>>,
     /// How many of them were there when `make_durable` last succeeded.
     durable: usize,
+    durable_lsn: Lsn,
+    last_lsn: Lsn,
+}
+
+impl Outcome {
+    fn apply(&mut self, store: &MemoryStore, ops: &[StoreOp]) -> Result<()> {
+        self.last_lsn = self.last_lsn.next();
+        let key = Key::from(self.last_lsn.to_string().as_str());
+        let mut piece = vec![StoreOp::Insert { keyspace: MARKS, key, value: Value::from("") }];
+        piece.extend_from_slice(ops);
+        self.given.push(piece);
+        store.apply(&self.given[self.given.len() - 1], self.last_lsn)
+    }
+
+    fn make_durable(&mut self, store: &MemoryStore) -> Result<()> {
+        store.make_durable()?;
+        self.durable = self.given.len();
+        self.durable_lsn = self.last_lsn;
+        Ok(())
+    }
+
+    /// Checks that `store` holds everything up to the last durable point, and any subset of the pieces given later;
+    /// answers that subset.
+    fn check_subset(&self, store: &MemoryStore, what: &str) -> Vec<Vec<StoreOp>> {
+        let found = content(store);
+        let mut expected = Content::new();
+        let mut survivors = Vec::new();
+        for (index, ops) in self.given.iter().enumerate() {
+            let StoreOp::Insert { key: mark, .. } = &ops[0] else { panic!("a piece without mark") };
+            let survived = found.contains_key(&(MARKS.0, mark.to_vec()));
+            assert!(survived || index >= self.durable, "{what}: durable piece {mark:?} is lost");
+            if survived {
+                ops.iter().for_each(|op| model_apply(&mut expected, op));
+                survivors.push(ops.clone());
+            }
+        }
+        assert!(found == expected, "{what}: the content is not that of the pieces that survived");
+        let applied = store.applied().unwrap();
+        assert!(applied >= self.durable_lsn && applied <= self.last_lsn, "{what}: {applied}");
+        survivors
+    }
+
+    /// Does what a checkpoint does after a crash: applies everything since the durable point again.
+    fn replay(&mut self, store: &MemoryStore, workload: &[Vec<StoreOp>], what: &str) -> Result<()> {
+        self.given = self.check_subset(store, what);
+        for ops in &workload[self.durable..] {
+            self.apply(store, ops)?;
+        }
+        self.make_durable(store)
+    }
 }
 
 fn run(disk: &SimDisk, steps: &[Step]) -> (Outcome, Result<MemoryStore>) {
@@ -103,13 +149,8 @@ fn run(disk: &SimDisk, steps: &[Step]) -> (Outcome, Result<MemoryStore>) {
     outcome.created = true;
     for step in steps {
         let result = match step {
-            Step::Apply(ops) => {
-                outcome.given.push(ops.clone());
-                store.apply(ops, Lsn(outcome.given.len() as u64))
-            }
-            Step::MakeDurable => {
-                store.make_durable().map(|()| outcome.durable = outcome.given.len())
-            }
+            Step::Apply(ops) => outcome.apply(&store, ops),
+            Step::MakeDurable => outcome.make_durable(&store),
         };
         if let Err(error) = result {
             return (outcome, Err(error));
@@ -118,37 +159,22 @@ fn run(disk: &SimDisk, steps: &[Step]) -> (Outcome, Result<MemoryStore>) {
     (outcome, Ok(store))
 }
 
-/// Checks that `store` holds everything up to the last durable point, and any subset of the pieces given later.
-fn check_subset(store: &MemoryStore, outcome: &Outcome, what: &str) {
-    let found = content(store);
-    let mut expected = Content::new();
-    for (index, ops) in outcome.given.iter().enumerate() {
-        let mark = (MARKS.0, format!("{:04}", index + 1).into_bytes());
-        let survived = found.contains_key(&mark);
-        assert!(survived || index >= outcome.durable, "{what}: durable piece {} is lost", index + 1);
-        if survived {
-            ops.iter().for_each(|op| model_apply(&mut expected, op));
-        }
-    }
-    assert!(found == expected, "{what}: the content is not that of the pieces that survived");
-    let applied = store.applied().unwrap();
-    assert!(applied >= Lsn(outcome.durable as u64), "{what}: applied {applied}");
-    assert!(applied <= Lsn(outcome.given.len() as u64), "{what}: applied {applied}");
+/// The pieces of a workload, without marks.
+fn pieces(steps: &[Step], count: usize) -> Vec<Vec<StoreOp>> {
+    let pieces = steps.iter().filter_map(|step| match step {
+        Step::Apply(ops) => Some(ops.clone()),
+        Step::MakeDurable => None,
+    });
+    pieces.take(count).collect()
 }
 
-/// Does what a checkpoint does after a crash: applies everything since the durable point again.
-fn replay(store: &MemoryStore, outcome: &Outcome) -> Result<()> {
-    for (index, ops) in outcome.given.iter().enumerate().skip(outcome.durable) {
-        store.apply(ops, Lsn(index as u64 + 1))?;
-    }
-    store.make_durable()
-}
-
-fn check_whole(store: &MemoryStore, outcome: &Outcome, what: &str) {
+/// Checks that the content is that of the first `count` pieces, applied in order.
+fn check_whole(store: &MemoryStore, steps: &[Step], count: usize, what: &str) {
     let mut expected = Content::new();
-    outcome.given.iter().flatten().for_each(|op| model_apply(&mut expected, op));
-    assert!(content(store) == expected, "{what}: the replayed content is wrong");
-    assert_eq!(store.applied().unwrap(), Lsn(outcome.given.len() as u64), "{what}");
+    pieces(steps, count).iter().flatten().for_each(|op| model_apply(&mut expected, op));
+    let mut found = content(store);
+    found.retain(|(keyspace, _), _| *keyspace != MARKS.0);
+    assert!(found == expected, "{what}: the content is wrong");
 }
 
 fn policies(seed: u64) -> [Survivors; 6] {
@@ -171,7 +197,7 @@ fn a_power_cut_leaves_the_durable_state_and_any_subset_of_later_pieces() {
     let steps = workload();
     let disk = SimDisk::new(1);
     let (outcome, store) = run(&disk, &steps);
-    check_whole(&store.unwrap(), &outcome, "without a crash");
+    check_whole(&store.unwrap(), &steps, outcome.given.len(), "without a crash");
     let operations = disk.operations();
     let (mut states, mut partial) = (0, 0);
     for crash_at in 1..=operations {
@@ -187,16 +213,19 @@ fn a_power_cut_leaves_the_durable_state_and_any_subset_of_later_pieces() {
                 result => result.unwrap_or_else(|error| panic!("{what}: {error}")),
             };
             assert_eq!(disk.operations(), 0, "opening wrote to the disk");
-            check_subset(&store, &outcome, &what);
-            let marks = store.range(MARKS, Bound::Unbounded, Bound::Unbounded).unwrap().count();
-            partial += usize::from(marks > outcome.durable && marks < outcome.given.len());
-            replay(&store, &outcome).unwrap();
-            check_whole(&open(&disk.crash(Survivors::Nothing)).unwrap(), &outcome, &what);
+            let survived = outcome.check_subset(&store, &what).len();
+            partial += usize::from(survived > outcome.durable && survived < outcome.given.len());
+            let given = outcome.given.len();
+            outcome.clone().replay(&store, &pieces(&steps, given), &what).unwrap();
+            check_whole(&open(&disk.crash(Survivors::Nothing)).unwrap(), &steps, given, &what);
             states += 1;
         }
     }
     // The workload must have reached the interesting cases.
-    assert!(states > 500 && partial > 20, "{states} states, {partial} with a part of the later pieces");
+    assert!(
+        states > 500 && partial > 20,
+        "{states} states, {partial} with some of the later pieces"
+    );
 }
 
 #[test]
@@ -205,7 +234,7 @@ fn a_second_power_cut_while_the_first_is_repaired_loses_nothing_durable() {
     let disk = SimDisk::new(2);
     run(&disk, &steps).1.unwrap();
     let operations = disk.operations();
-    for crash_at in (5..=operations).step_by(3) {
+    for crash_at in (1..=operations).step_by(3) {
         let disk = SimDisk::new(2);
         disk.crash_at(crash_at);
         let (outcome, _) = run(&disk, &steps);
@@ -213,14 +242,18 @@ fn a_second_power_cut_while_the_first_is_repaired_loses_nothing_durable() {
         if !outcome.created {
             continue;
         }
+        let given = outcome.given.len();
         for second in 1.. {
             let disk = first.crash(Survivors::Everything);
             disk.crash_at(second);
-            let finished = replay(&open(&disk).unwrap(), &outcome).is_ok();
+            let what = format!("crashes at {crash_at} and {second}");
+            let mut outcome = outcome.clone();
+            let finished =
+                outcome.replay(&open(&disk).unwrap(), &pieces(&steps, given), &what).is_ok();
             for survivors in policies(second) {
-                let what = format!("crashes at {crash_at} and {second}, {survivors:?}");
+                let what = format!("{what}, {survivors:?}");
                 let store = open(&disk.crash(survivors)).unwrap();
-                check_subset(&store, &outcome, &what);
+                outcome.check_subset(&store, &what);
             }
             if finished {
                 break;
@@ -234,13 +267,20 @@ fn a_disk_that_fails_gives_an_error_and_loses_nothing_durable() {
     let steps = workload();
     let disk = SimDisk::new(3);
     run(&disk, &steps).1.unwrap();
+    let mut unnoticed = 0;
     for number in 1..=disk.operations() {
         for effect in [Effect::Nothing, Effect::Part, Effect::Whole] {
             let what = format!("operation {number} fails with effect {effect:?}");
             let disk = SimDisk::new(3);
+            disk.record_operations();
             disk.fail(Fault::at_operation(number).effect(effect));
             let (outcome, result) = run(&disk, &steps);
-            let error = result.expect_err(&what);
+            let Err(error) = result else {
+                let failed = &disk.recorded()[usize::try_from(number).unwrap() - 1];
+                assert_eq!(failed.call, Call::Remove, "{failed} failed, and nobody noticed");
+                unnoticed += 1;
+                continue;
+            };
             assert!(matches!(error, Error::Store { damaged: false, .. }), "{what}: {error}");
             if !outcome.created {
                 continue;
@@ -248,12 +288,14 @@ fn a_disk_that_fails_gives_an_error_and_loses_nothing_durable() {
             for survivors in policies(number) {
                 let disk = disk.crash(survivors);
                 let store = open(&disk).unwrap_or_else(|error| panic!("{what}: {error}"));
-                check_subset(&store, &outcome, &what);
-                replay(&store, &outcome).unwrap();
-                check_whole(&open(&disk).unwrap(), &outcome, &what);
+                let given = outcome.given.len();
+                outcome.clone().replay(&store, &pieces(&steps, given), &what).unwrap();
+                check_whole(&open(&disk).unwrap(), &steps, given, &what);
             }
         }
     }
+    // A file that is in the way of a new generation is removed first; mostly there is none.
+    assert!(unnoticed < 50, "{unnoticed}");
 }
 
 #[test]
@@ -266,7 +308,7 @@ fn after_a_failed_sync_reads_go_on_and_writes_do_not() {
         value: Value::from("value"),
     };
     store.apply(&[insert("a")], Lsn(1)).unwrap();
-    disk.fail(Fault::next(mainstay_wal::disk::Call::Sync));
+    disk.fail(Fault::next(Call::Sync));
     store.make_durable().unwrap_err();
     disk.clear_faults();
     assert_eq!(store.get(DATA, b"a").unwrap(), Some(Value::from("value")));
@@ -383,10 +425,10 @@ fn creating_refuses_a_store_and_takes_over_what_an_interrupted_creation_left() {
 fn opened_for_reading_it_writes_nothing() {
     let disk = SimDisk::new(10);
     let (outcome, store) = run(&disk, &workload()[..2]);
-    store.unwrap();
+    drop(store.unwrap());
     let operations = disk.operations();
     let store = MemoryStore::open_read_only(Arc::new(disk.clone()), DIRECTORY).unwrap();
-    check_subset(&store, &outcome, "read-only");
+    outcome.check_subset(&store, "read-only");
     store.make_durable().unwrap();
     assert!(matches!(store.apply(&outcome.given[0], Lsn(1)), Err(Error::ReadOnly)));
     assert_eq!(disk.operations(), operations);
