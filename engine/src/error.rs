@@ -148,7 +148,11 @@ impl Error {
         match self {
             Error::Log(error) => error.kind(),
             Error::Store { damaged, .. } => {
-                if *damaged { ErrorKind::Corrupt } else { ErrorKind::Reopen }
+                if *damaged {
+                    ErrorKind::Corrupt
+                } else {
+                    ErrorKind::Reopen
+                }
             }
             Error::BadRecord { .. } | Error::CannotRebuild { .. } => ErrorKind::Corrupt,
             Error::OtherStore { .. }

@@ -22,7 +22,8 @@ pub fn check(disk: &Arc<dyn Disk>) -> Result<(), String> {
 }
 
 fn check_names_refused(disk: &Arc<dyn Disk>) -> Result<(), String> {
-    for name in ["", "/etc/passwd", "..", "../a", "a/../../b", "a//b", "a/", ".", "LOCK"] {
+    for name in ["", "/etc/passwd", "..", "../a", "a/../../b", "a//b", "a/", ".", "LOCK", "LOCK/a"]
+    {
         let invalid = io::ErrorKind::InvalidInput;
         fails(&format!("open {name:?}"), disk.open(name, Open::Create), invalid)?;
         fails(&format!("remove {name:?}"), disk.remove(name), invalid)?;
@@ -110,9 +111,9 @@ fn check_synced_writes(disk: &Arc<dyn Disk>) -> Result<(), String> {
     // Aligned and not, inside and past the end, and mixed with plain writes to the same blocks.
     let places = [(0, 4096, true), (4096, 8192, true), (100, 50, false), (8000, 400, true)];
     let more = [(0, 12288, false), (40960, 4096, true), (4096, 4096, true), (50000, 7, false)];
-    for (round, (offset, length, synced)) in places.into_iter().chain(more).enumerate() {
-        for (place, byte) in aligned.iter_mut().enumerate() {
-            *byte = (place % 251) as u8 ^ (round as u8 * 16);
+    for (round, (offset, length, synced)) in (1u8..).zip(places.into_iter().chain(more)) {
+        for (byte, pattern) in aligned.iter_mut().zip((0..251u8).cycle()) {
+            *byte = pattern.wrapping_add(round);
         }
         let bytes = &aligned[..length];
         if synced {

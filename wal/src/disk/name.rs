@@ -9,7 +9,8 @@ pub(super) const LOCK_NAME: &str = "LOCK";
 /// one with an empty part, with `.` or `..`, with a backslash or a zero byte, or that of the lock.
 pub(super) fn check(name: &str) -> io::Result<()> {
     let bad_part = |part: &str| part.is_empty() || part == "." || part == "..";
-    if name.split('/').any(bad_part) || name.contains(['\\', '\0']) || name == LOCK_NAME {
+    let of_the_lock = name.split('/').next() == Some(LOCK_NAME);
+    if name.split('/').any(bad_part) || name.contains(['\\', '\0']) || of_the_lock {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,
             format!("{name:?} cannot be the name of a file below a disk"),
@@ -37,7 +38,9 @@ mod tests {
         for name in ["manifest", "log/0000000000000001.log", "a/b/c", "..a", "x/LOCK"] {
             check(name).unwrap();
         }
-        for name in ["", "/", "/a", "a/", "a//b", ".", "..", "a/../b", "a\\b", "a\0", "LOCK"] {
+        for name in
+            ["", "/", "/a", "a/", "a//b", ".", "..", "a/../b", "a\\b", "a\0", "LOCK", "LOCK/a"]
+        {
             assert_eq!(check(name).unwrap_err().kind(), io::ErrorKind::InvalidInput, "{name:?}");
         }
         check_directory("").unwrap();

@@ -125,3 +125,18 @@ fn one_writer_or_many_readers_have_the_lock() {
     writer.lock().unwrap();
     assert_eq!(writer.list("").unwrap(), Vec::<String>::new());
 }
+
+/// Linux has a file that is always full.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_file_system_is_said_to_be_full() {
+    for direct in [true, false] {
+        let disk = FileDisk::open("/dev", FileDiskOptions::default().direct(direct)).unwrap();
+        let file = disk.open("full", Open::Write).unwrap();
+        let kind = |result: io::Result<()>| result.unwrap_err().kind();
+        assert_eq!(kind(file.write_at(0, b"x")), io::ErrorKind::StorageFull);
+        let mut buffer = AlignedBuffer::default();
+        buffer.resize(4096);
+        assert_eq!(kind(file.write_and_sync_at(0, &buffer)), io::ErrorKind::StorageFull);
+    }
+}

@@ -1,5 +1,7 @@
 //! The bytes of one file, in pages that copies share until one of them writes.
 
+#![allow(clippy::cast_possible_truncation, reason = "what is cast lies within a page or a slice")]
+
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;

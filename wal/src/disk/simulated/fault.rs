@@ -65,7 +65,7 @@ pub enum Effect {
     /// but no later sync makes it durable, unless it is written again.
     Nothing,
     /// Some of it: a write puts the first part of its bytes into the page cache, a sync makes any of the pending sectors
-    /// durable and takes the others for written, a sync of a directory makes any of its changes durable. A
+    /// durable and takes the others for written, a sync of a directory makes the first of its changes durable. A
     /// `write_and_sync_at` does both: readers see all of its bytes, and any of their sectors are on the disk.
     /// A change of names happens.
     Part,

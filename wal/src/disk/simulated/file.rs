@@ -1,5 +1,7 @@
 //! One file of the simulated disk: what is durable, what a reader sees, and the changes between the two.
 
+#![allow(clippy::cast_possible_truncation, reason = "what is cast lies within a page or a slice")]
+
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -37,21 +39,21 @@ pub(super) struct Pending {
 
 #[derive(Clone, Debug)]
 enum Change {
-    Write { offset: u64, bytes: Arc<[u8]>, part: Range<usize> },
+    Write { offset: u64, bytes: Arc<[u8]> },
     Grow(u64),
     Shrink(u64),
 }
 
-/// The sectors that a range touches, each as the part of the range within.
-fn sectors_of(offset: u64, part: &Range<usize>) -> impl Iterator<Item = (u64, Range<usize>)> {
-    let mut at = part.start;
-    let (base, end) = (offset - part.start as u64, part.end);
+/// The sectors that a write touches, each with the part of its bytes that lies within.
+fn sectors_of(offset: u64, bytes: &[u8]) -> impl Iterator<Item = (u64, Range<usize>)> {
+    let mut at = 0;
+    let count = bytes.len();
     std::iter::from_fn(move || {
-        if at >= end {
+        if at >= count {
             return None;
         }
-        let sector = (base + at as u64) / SECTOR_BYTES;
-        let next = ((sector + 1) * SECTOR_BYTES - base).min(end as u64) as usize;
+        let sector = (offset + at as u64) / SECTOR_BYTES;
+        let next = ((sector + 1) * SECTOR_BYTES - offset).min(count as u64) as usize;
         let piece = at..next;
         at = next;
         Some((sector, piece))
@@ -62,7 +64,7 @@ impl Pending {
     /// How many steps a prefix can cut this change into.
     pub(super) fn steps(&self) -> u64 {
         match &self.change {
-            Change::Write { offset, part, .. } => sectors_of(*offset, part).count() as u64,
+            Change::Write { offset, bytes } => sectors_of(*offset, bytes).count() as u64,
             Change::Grow(_) | Change::Shrink(_) => 1,
         }
     }
@@ -73,36 +75,52 @@ impl Pending {
             return;
         }
         match &self.change {
-            Change::Write { offset, bytes, part } => {
-                let sectors =
-                    sectors_of(*offset, part).take(usize::try_from(steps).unwrap_or(usize::MAX));
-                let end = sectors.last().map_or(part.start, |(_, piece)| piece.end);
-                content.write(*offset, &bytes[part.start..end]);
+            Change::Write { offset, bytes } => {
+                let count = usize::try_from(steps).unwrap_or(usize::MAX);
+                let last = sectors_of(*offset, bytes).take(count).last();
+                content.write(*offset, &bytes[..last.map_or(0, |(_, piece)| piece.end)]);
             }
             Change::Grow(length) => content.grow_to(*length),
             Change::Shrink(length) => content.set_length(*length),
         }
     }
 
-    /// The pieces of this change that lie outside a range whose newer bytes have become durable.
-    fn without(self, cut: &Range<u64>) -> impl Iterator<Item = Pending> {
-        let mut pieces: [Option<Pending>; 2] = [None, None];
+    /// The length that it makes the file grow to; 0 for a cut.
+    fn end(&self) -> u64 {
         match &self.change {
-            Change::Write { offset, bytes, part } => {
-                let end = offset + part.len() as u64;
-                let piece = |from: u64, to: u64| {
-                    (from < to).then(|| {
-                        let start = part.start + (from - offset) as usize;
-                        let part = start..start + (to - from) as usize;
-                        let change = Change::Write { offset: from, bytes: bytes.clone(), part };
-                        Pending { sequence: self.sequence, change }
-                    })
-                };
-                pieces = [piece(*offset, end.min(cut.start)), piece((*offset).max(cut.end), end)];
-            }
-            Change::Grow(_) | Change::Shrink(_) => pieces[0] = Some(self),
+            Change::Write { offset, bytes } => offset + bytes.len() as u64,
+            Change::Grow(length) => *length,
+            Change::Shrink(_) => 0,
         }
-        pieces.into_iter().flatten()
+    }
+
+    /// Writes those sectors that still have a version to show, and counts it off.
+    fn apply_versions(&self, versions: &mut BTreeMap<u64, u64>, content: &mut Content) {
+        let Change::Write { offset, bytes } = &self.change else { return };
+        for (sector, piece) in sectors_of(*offset, bytes) {
+            if let Some(left) = versions.get_mut(&sector).filter(|left| **left > 0) {
+                *left -= 1;
+                write_within(content, offset + piece.start as u64, &bytes[piece]);
+            }
+        }
+    }
+
+    /// Puts newer bytes that became durable into an older write, which must not undo them if it survives a crash.
+    /// Says whether anything of the older is left. It is not split: its sectors stay whole.
+    fn overwrite(&mut self, new_offset: u64, new: &[u8]) -> bool {
+        let Change::Write { offset, bytes } = &mut self.change else { return true };
+        let (from, to) = (*offset, *offset + bytes.len() as u64);
+        let new_end = new_offset + new.len() as u64;
+        if new_offset <= from && to <= new_end {
+            return false;
+        }
+        let (start, end) = (from.max(new_offset), to.min(new_end));
+        if start < end {
+            let piece = &new[(start - new_offset) as usize..(end - new_offset) as usize];
+            Arc::make_mut(bytes)[(start - from) as usize..(end - from) as usize]
+                .copy_from_slice(piece);
+        }
+        true
     }
 }
 
@@ -129,7 +147,7 @@ impl FileState {
             return;
         }
         self.current.get_or_insert_with(|| self.durable.clone()).write(offset, bytes);
-        let change = Change::Write { offset, bytes: Arc::from(bytes), part: 0..bytes.len() };
+        let change = Change::Write { offset, bytes: Arc::from(bytes) };
         self.pending.push(Pending { sequence, change });
     }
 
@@ -146,6 +164,9 @@ impl FileState {
     /// Writes bytes that are durable at once, and nothing else but a pending cut: that the file system orders
     /// before later bytes, together with what was written before it.
     pub(super) fn write_durable(&mut self, offset: u64, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
         let is_cut = |pending: &Pending| matches!(pending.change, Change::Shrink(_));
         if let Some(last) = self.pending.iter().rposition(is_cut) {
             for pending in self.pending.drain(..=last) {
@@ -155,10 +176,7 @@ impl FileState {
         self.durable.write(offset, bytes);
         if let Some(current) = &mut self.current {
             current.write(offset, bytes);
-            // An older write that survives a crash must not undo this one.
-            let range = offset..offset + bytes.len() as u64;
-            let older = std::mem::take(&mut self.pending);
-            self.pending = older.into_iter().flat_map(|pending| pending.without(&range)).collect();
+            self.pending.retain_mut(|older| older.overwrite(offset, bytes));
             self.settle();
         }
     }
@@ -210,14 +228,7 @@ impl FileState {
     /// What the disk holds if each pending sector was written or not, as chance has it. A sector shows what the
     /// cache held at some moment. With `lose_blocks`, a block in which a write was lost may be all zeros.
     pub(super) fn some_sectors(&self, random: &mut Generator, lose_blocks: bool) -> Content {
-        let mut versions = BTreeMap::<u64, u64>::new();
-        for pending in &self.pending {
-            if let Change::Write { offset, part, .. } = &pending.change {
-                for (sector, _) in sectors_of(*offset, part) {
-                    *versions.entry(sector).or_default() += 1;
-                }
-            }
-        }
+        let mut versions = self.versions_of_sectors();
         let mut lost_blocks = Vec::new();
         for (sector, versions) in &mut versions {
             let kept = random.up_to(*versions);
@@ -226,38 +237,45 @@ impl FileState {
             }
             *versions = kept;
         }
+        let lengths_kept: Vec<bool> = self.pending.iter().map(|_| random.coin()).collect();
         let mut content = self.durable.clone();
-        for pending in &self.pending {
-            let grows = random.coin();
-            match &pending.change {
-                Change::Write { offset, bytes, part } => {
-                    if grows {
-                        content.grow_to(offset + part.len() as u64);
-                    }
-                    for (sector, piece) in sectors_of(*offset, part) {
-                        let left = versions.get_mut(&sector).filter(|left| **left > 0);
-                        let Some(left) = left else { continue };
-                        *left -= 1;
-                        write_within(
-                            &mut content,
-                            offset + (piece.start - part.start) as u64,
-                            &bytes[piece],
-                        );
-                    }
-                }
-                Change::Grow(_) | Change::Shrink(_) if grows => pending.apply(1, &mut content),
-                Change::Grow(_) | Change::Shrink(_) => {}
+        let mut rest: Vec<(&Pending, bool)> = self.pending.iter().zip(lengths_kept).collect();
+        while !rest.is_empty() {
+            let is_cut = |pending: &Pending| matches!(pending.change, Change::Shrink(_));
+            let cut = rest.iter().position(|(pending, kept)| *kept && is_cut(pending));
+            let behind = rest.split_off(cut.map_or(rest.len(), |cut| cut + 1));
+            // The length first: a sector must not be torn by a length that grows later.
+            for (pending, _) in rest.iter().filter(|(_, kept)| *kept) {
+                content.grow_to(pending.end());
             }
+            for (pending, _) in &rest {
+                pending.apply_versions(&mut versions, &mut content);
+            }
+            if let Some((cut, _)) = cut.and_then(|cut| rest.get(cut)) {
+                cut.apply(1, &mut content);
+            }
+            rest = behind;
         }
-        if lose_blocks {
-            lost_blocks.dedup();
-            for block in lost_blocks {
-                if random.coin() {
-                    write_within(&mut content, block * PAGE_BYTES, &[0; PAGE_BYTES as usize]);
-                }
+        lost_blocks.dedup();
+        for block in lost_blocks.into_iter().filter(|_| lose_blocks) {
+            if random.coin() {
+                write_within(&mut content, block * PAGE_BYTES, &[0; PAGE_BYTES as usize]);
             }
         }
         content
+    }
+
+    /// How many pending writes touch each sector.
+    fn versions_of_sectors(&self) -> BTreeMap<u64, u64> {
+        let mut versions = BTreeMap::new();
+        for pending in &self.pending {
+            if let Change::Write { offset, bytes } = &pending.change {
+                for (sector, _) in sectors_of(*offset, bytes) {
+                    *versions.entry(sector).or_default() += 1;
+                }
+            }
+        }
+        versions
     }
 
     fn settle(&mut self) {

@@ -46,8 +46,8 @@ impl DiskFile for SimFile {
         self.check_writable()?;
         let mut state = self.disk.state();
         let length = bytes.len() as u64;
+        state.check_space(self.file, offset, length)?;
         let outcome = state.begin(self.operation(Call::Write, offset, length))?;
-        state.check_space(self.file, end_of(offset, length)?)?;
         state.stats.bytes_written += length;
         let sequence = state.next_sequence();
         let part = state.chance().up_to(length);
@@ -64,8 +64,8 @@ impl DiskFile for SimFile {
         self.check_writable()?;
         let mut state = self.disk.state();
         let length = bytes.len() as u64;
+        state.check_space(self.file, offset, length)?;
         let outcome = state.begin(self.operation(Call::WriteAndSync, offset, length))?;
-        state.check_space(self.file, end_of(offset, length)?)?;
         state.stats.bytes_written += length;
         state.stats.syncs += 1;
         let sequence = state.next_sequence();
@@ -103,8 +103,8 @@ impl DiskFile for SimFile {
     fn allocate(&self, length: u64) -> io::Result<()> {
         self.check_writable()?;
         let mut state = self.disk.state();
+        state.check_space(self.file, 0, length)?;
         let outcome = state.begin(self.operation(Call::Allocate, 0, length))?;
-        state.check_space(self.file, length)?;
         if outcome.changes() {
             let sequence = state.next_sequence();
             state.file(self.file).set_length(sequence, length);
@@ -176,8 +176,4 @@ impl Outcome {
             Outcome::Fails(_, error) => Err(error),
         }
     }
-}
-
-fn end_of(offset: u64, length: u64) -> io::Result<u64> {
-    offset.checked_add(length).ok_or_else(|| io::ErrorKind::FileTooLarge.into())
 }

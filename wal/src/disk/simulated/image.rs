@@ -42,7 +42,7 @@ impl SimDisk {
         content.write(0, bytes);
         let file = state.add_file(FileState::with_content(content));
         state.change_name(Change::Create { name: name.to_owned(), file });
-        state.names.sync(name::parent(name), || true);
+        state.names.sync(name::parent(name), usize::MAX);
         state.drop_unreachable();
         Ok(())
     }

@@ -34,13 +34,13 @@ use state::{Outcome, State, crash_error};
 
 /// A [`Disk`] in memory for tests and simulations. Clones are handles to the same disk.
 ///
-/// Each call that changes something is one operation, numbered from 1; other calls are reads, counted apart. (Taking
-/// the lock is neither.) An operation can be made to fail ([`SimDisk::fail`]) or to be the one during which the power
+/// Each call that changes something is one operation, numbered from 1; other calls are reads, counted apart. Taking
+/// the lock is neither, nor is a change that is refused: a file that is missing, no space. An operation can be made to fail ([`SimDisk::fail`]) or to be the one during which the power
 /// goes ([`SimDisk::crash_at`]); [`SimDisk::crash`] gives the disk that is found afterwards.
 ///
 /// Each file is a run of 512-byte sectors. A write tears only between them, and a sector whose bytes do not change is
-/// never harmed. Directories that an operation makes are durable at once, with the names beside them. A rename becomes
-/// durable with the directory of the new name.
+/// never harmed. Directories that an operation makes are durable at once, with the names beside them. A rename from
+/// one directory to another becomes durable with either of them, together with every change of names before it.
 #[derive(Clone)]
 pub struct SimDisk {
     state: Arc<Mutex<State>>,
@@ -71,13 +71,21 @@ pub enum Survivors {
     },
 }
 
+impl Survivors {
+    /// The four that a log must survive, to try one after the other.
+    pub fn all(seed: u64) -> [Survivors; 4] {
+        let (prefix, sectors) = (Survivors::Prefix { seed }, Survivors::RandomSectors { seed });
+        [Survivors::Nothing, Survivors::Everything, prefix, sectors]
+    }
+}
+
 /// What a simulated disk was asked to do so far.
 #[non_exhaustive]
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
 pub struct SimStats {
-    /// Calls that change something, failed ones included.
+    /// Calls that change something, those that a fault hit included.
     pub operations: u64,
-    /// Calls that change nothing, failed ones included.
+    /// Calls that change nothing, those that fail included.
     pub reads: u64,
     /// Calls that make something durable: syncs of files and directories, and writes that sync.
     pub syncs: u64,
@@ -255,7 +263,7 @@ impl Disk for SimDisk {
         name::check(from)?;
         name::check(to)?;
         let mut state = self.state();
-        let outcome = state.begin(Operation::on(Call::Rename, to))?;
+        state.check_not_crashed()?;
         let seen = &state.names.seen;
         let file = seen.file(from)?;
         if seen.is_directory(to) {
@@ -264,6 +272,7 @@ impl Disk for SimDisk {
         if !seen.is_directory(name::parent(to)) {
             return Err(seen.missing(name::parent(to)));
         }
+        let outcome = state.begin(Operation::on(Call::Rename, to))?;
         if outcome.changes() && from != to {
             let (from, to) = (from.to_owned(), to.to_owned());
             state.change_name(Change::Rename { from, to, file });
@@ -274,7 +283,7 @@ impl Disk for SimDisk {
     fn remove(&self, name: &str) -> io::Result<()> {
         name::check(name)?;
         let mut state = self.state();
-        let outcome = state.begin(Operation::on(Call::Remove, name))?;
+        state.check_not_crashed()?;
         let seen = &state.names.seen;
         let mut changes = Vec::new();
         if seen.is_directory(name) {
@@ -289,6 +298,7 @@ impl Disk for SimDisk {
         } else {
             changes.push(Change::Remove { name: name.to_owned(), file: seen.file(name)? });
         }
+        let outcome = state.begin(Operation::on(Call::Remove, name))?;
         if outcome.changes() {
             for change in changes {
                 state.change_name(change);
@@ -312,18 +322,22 @@ impl Disk for SimDisk {
     fn sync_directory(&self, directory: &str) -> io::Result<()> {
         name::check_directory(directory)?;
         let mut state = self.state();
+        state.check_not_crashed()?;
+        let missing = state.names.seen.missing_directories(directory)?;
         let outcome = state.begin(Operation::on(Call::SyncDirectory, directory))?;
         state.stats.syncs += 1;
-        let missing = state.names.seen.missing_directories(directory)?;
         if outcome.changes() {
             state.make_directories(missing, matches!(outcome, Outcome::Crashes));
         }
-        let mut random = state.chance();
+        let pending = state.names.pending.len();
         match &outcome {
             Outcome::Happens | Outcome::Fails(Effect::Whole, _) => {
-                state.names.sync(directory, || true);
+                state.names.sync(directory, usize::MAX);
             }
-            Outcome::Fails(Effect::Part, _) => state.names.sync(directory, || random.coin()),
+            Outcome::Fails(Effect::Part, _) => {
+                let some = state.chance().up_to(pending as u64);
+                state.names.sync(directory, usize::try_from(some).unwrap_or(pending));
+            }
             Outcome::Crashes | Outcome::Fails(Effect::Nothing, _) => {}
         }
         state.drop_unreachable();

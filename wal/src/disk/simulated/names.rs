@@ -138,11 +138,22 @@ impl Names {
         self.pending.push(PendingName { sequence, change });
     }
 
-    /// Makes the pending changes in a directory durable, or those that `keep` picks.
-    pub(super) fn sync(&mut self, directory: &str, mut keep: impl FnMut() -> bool) {
+    /// Makes the pending changes in a directory durable, or the first so many of them. A rename from one
+    /// directory to another belongs to both, and takes with it every change before it, as a file system's own log
+    /// does; else a file could have two names or none.
+    pub(super) fn sync(&mut self, directory: &str, limit: usize) {
+        let mut chosen: Vec<bool> = vec![false; self.pending.len()];
+        let in_directory = |pending: &PendingName| pending.change.is_in(directory);
+        let own = self.pending.iter().enumerate().filter(|(_, pending)| in_directory(pending));
+        for (place, pending) in own.take(limit) {
+            chosen[place] = true;
+            if pending.change.is_across() {
+                chosen[..place].fill(true);
+            }
+        }
         let pending = std::mem::take(&mut self.pending);
-        for pending in pending {
-            if pending.change.directory() == directory && keep() {
+        for (pending, chosen) in pending.into_iter().zip(chosen) {
+            if chosen {
                 self.durable.apply(&pending.change);
             } else {
                 self.pending.push(pending);
@@ -152,20 +163,31 @@ impl Names {
         let durable = &self.durable;
         let seen = &self.seen;
         self.pending.retain(|pending| {
-            let directory = pending.change.directory();
+            let directory = parent(pending.change.name());
             durable.is_directory(directory) || seen.is_directory(directory)
         });
     }
 }
 
 impl Change {
-    /// The directory whose sync makes this change durable.
-    fn directory(&self) -> &str {
+    /// What is changed; the new name of what is renamed.
+    fn name(&self) -> &str {
         match self {
-            Change::Create { name, .. } | Change::Remove { name, .. } => parent(name),
-            Change::Rename { to, .. } => parent(to),
-            Change::MakeDirectory(name) | Change::RemoveDirectory(name) => parent(name),
+            Change::Create { name, .. } | Change::Remove { name, .. } => name,
+            Change::Rename { to, .. } => to,
+            Change::MakeDirectory(name) | Change::RemoveDirectory(name) => name,
         }
+    }
+
+    /// Whether a sync of this directory makes it durable.
+    fn is_in(&self, directory: &str) -> bool {
+        let leaves = matches!(self, Change::Rename { from, .. } if parent(from) == directory);
+        leaves || parent(self.name()) == directory
+    }
+
+    /// Whether it moves a file from one directory to another.
+    fn is_across(&self) -> bool {
+        matches!(self, Change::Rename { from, to, .. } if parent(from) != parent(to))
     }
 }
 

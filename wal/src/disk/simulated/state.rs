@@ -141,19 +141,22 @@ impl State {
             let above = parent(&directory).to_owned();
             self.change_name(Change::MakeDirectory(directory));
             if !crashes {
-                self.names.sync(&above, || true);
+                self.names.sync(&above, usize::MAX);
             }
         }
     }
 
-    /// Whether a file may grow to this length.
-    pub(super) fn check_space(&self, id: FileId, length: u64) -> io::Result<()> {
+    /// Whether a file may grow so that so many bytes from `offset` lie in it. A write that has no room is refused before
+    /// it counts as an operation.
+    pub(super) fn check_space(&self, id: FileId, offset: u64, count: u64) -> io::Result<()> {
+        self.check_not_crashed()?;
+        let length = offset.saturating_add(count);
         if length > FILE_LIMIT_BYTES {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
         let Some(capacity) = self.capacity_bytes else { return Ok(()) };
         let before = self.files.get(&id).map_or(0, |file| file.seen().length());
-        let needed = self.used_bytes() - before.min(self.used_bytes()) + length.max(before);
+        let needed = (self.used_bytes() - before).saturating_add(length);
         if length > before && needed > capacity {
             return Err(io::Error::new(
                 io::ErrorKind::StorageFull,
