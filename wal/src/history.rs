@@ -38,9 +38,19 @@ impl EpochHistory {
 
     /// Adds an epoch, which must be above all that are there, and begin behind them.
     pub fn push(&mut self, entry: EpochEntry) {
-        let fault = fault_behind(self.last(), &entry);
-        assert!(fault.is_none(), "{entry:?} behind {:?}: {fault:?}", self.last());
-        self.entries.push(entry);
+        let result = self.try_push(entry);
+        assert!(result.is_ok(), "{entry:?} behind {:?}: {result:?}", self.last());
+    }
+
+    /// Adds an epoch that comes from a disk or a peer. Nothing is changed on an error.
+    pub fn try_push(&mut self, entry: EpochEntry) -> Result<(), EpochHistoryError> {
+        match fault_behind(self.last(), &entry) {
+            Some(fault) => Err(EpochHistoryError::Entry { entry, fault }),
+            None => {
+                self.entries.push(entry);
+                Ok(())
+            }
+        }
     }
 
     /// Takes note of a record: adds an entry if it begins an epoch. The record's epoch must not be below
@@ -160,10 +170,7 @@ impl EpochHistory {
                 start_lsn: Lsn(u64_at(raw, 8)),
                 chain_at_start: Chain(u64_at(raw, 16)),
             };
-            if let Some(fault) = fault_behind(history.last(), &entry) {
-                return Err(EpochHistoryError::Entry { entry, fault });
-            }
-            history.entries.push(entry);
+            history.try_push(entry)?;
         }
         Ok(history)
     }

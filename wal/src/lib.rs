@@ -18,6 +18,7 @@ pub mod group;
 pub mod history;
 mod ids;
 pub mod manifest;
+pub mod scan;
 pub mod segment;
 
 pub use error::{Cause, Error, ErrorKind, Result};
