@@ -1,0 +1,546 @@
+//! Memtables over a Store: consumes records in LSN order and shows those up to `visible_lsn`.
+//!
+//! [`State`] has no thread and no clock and knows nothing of the log. A database on one node, a replicated node and
+//! the simulator run the same one: they differ in who calls [`State::apply`] and [`State::set_visible`], and when.
+//!
+//! A reader at an LSN asks the memtables, newest first, then the Store, then the undo layers. Two things change
+//! under its feet, and both are made harmless by order:
+//! - a checkpoint changes the Store: it adds to its undo layer first, the reader asks the Store first;
+//! - a finished checkpoint takes its memtable out of the view: the reader holds the view it began with.
+//!
+//! Locks, in the order in which they are taken: `applying`, `registry`, `catalog`, `view`, `layers`, those within
+//! memtables and layers. None is held while the Store works, and none but `applying` is held for longer than a
+//! bounded piece of work; except that [`State::truncate_after`] holds up everything.
+
+mod catalog;
+mod checkpoint;
+mod hash;
+mod registry;
+mod undo;
+mod view;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use mainstay_wal::Lsn;
+use parking_lot::{Mutex, RwLock};
+
+use crate::bytes::{Key, Value};
+use crate::error::{Error, Result};
+use crate::keyspace::{KeyspaceId, KeyspaceRef};
+use crate::memtable::{Change, Memtable};
+use crate::range;
+use crate::record::{self, RecordOp};
+use crate::snapshot::Snapshot;
+use crate::span::Span;
+use crate::store::Store;
+use catalog::Catalog;
+use registry::{Layers, Registry};
+
+pub use checkpoint::CheckpointJob;
+pub use hash::StateHasher;
+pub(crate) use registry::Slot;
+pub(crate) use undo::UndoLayer;
+pub(crate) use view::View;
+
+/// How much memory a [`State`] may take.
+#[derive(Copy, Clone, Debug)]
+pub struct StateOptions {
+    /// Size at which the active memtable should be frozen. [`State::wants_freeze`] compares with it; nothing
+    /// is refused here when it is exceeded.
+    pub memtable_bytes: usize,
+    /// Bytes that old snapshots may pin. Past it the oldest are given up, and answer
+    /// [`Error::SnapshotTooOld`].
+    pub snapshot_bytes: usize,
+}
+
+/// See the [module](self).
+///
+/// Invariants: base <= floor <= visible <= applied.
+#[derive(Debug)]
+pub struct State {
+    /// Tells open databases of this process apart.
+    number: u64,
+    store: Arc<dyn Store>,
+    options: StateOptions,
+    /// Held by the one who changes the active memtable.
+    applying: Mutex<()>,
+    registry: Mutex<Registry>,
+    catalog: RwLock<Catalog>,
+    view: RwLock<Arc<View>>,
+    layers: Layers,
+    applied: AtomicU64,
+    visible: AtomicU64,
+    /// Up to here the Store may have been changed already. Raised before it is.
+    floor: AtomicU64,
+}
+
+/// How many changes enter a memtable under one lock.
+const CHANGES_AT_ONCE: usize = 64;
+
+/// The number of the next [`State`] of this process. Only compared, so that it decides nothing else.
+static NEXT_NUMBER: AtomicU64 = AtomicU64::new(1);
+
+impl State {
+    /// Opens the state over a Store that has everything up to `base`, and may have some of what came later: all
+    /// records past `base` must be [applied](State::apply) before anything is read.
+    ///
+    /// # Errors
+    /// Those of the Store, or that its catalog of keyspaces is damaged.
+    pub fn open(store: Arc<dyn Store>, base: Lsn, options: StateOptions) -> Result<State> {
+        let view = View::new(base);
+        let catalog = read_catalog(&*store, &view)?;
+        Ok(State {
+            number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),
+            store,
+            options,
+            applying: Mutex::new(()),
+            registry: Mutex::new(Registry::new(options.snapshot_bytes)),
+            catalog: RwLock::new(catalog),
+            view: RwLock::new(Arc::new(view)),
+            layers: Layers::default(),
+            applied: AtomicU64::new(base.0),
+            visible: AtomicU64::new(base.0),
+            floor: AtomicU64::new(base.0),
+        })
+    }
+
+    /// The Store below.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// Takes in the record at `lsn`. It is not visible yet.
+    ///
+    /// Records come in order; the caller sees to it that they do, and that it is called once at a time
+    /// (a second caller waits).
+    ///
+    /// # Errors
+    /// [`Error::BadRecord`]: nothing was changed, and `lsn` may be applied again with other bytes.
+    pub fn apply(&self, lsn: Lsn, record: &[u8]) -> Result<()> {
+        let applying = self.applying.lock();
+        let applied = self.last_applied_lsn();
+        assert!(lsn > applied, "the record at {lsn} comes after that at {applied}");
+        let mut removes_ranges = false;
+        for op in record::decode(lsn, record)? {
+            let op = op?;
+            removes_ranges |=
+                matches!(op, RecordOp::RemoveRange { .. } | RecordOp::DropKeyspace { .. });
+        }
+        let memtable = Arc::clone(self.view().active());
+        let mut writer = Writer {
+            state: self,
+            memtable: &memtable,
+            lsn,
+            changes: Vec::new(),
+            inserted: removes_ranges.then(BTreeSet::new),
+        };
+        for op in record::decode(lsn, record)? {
+            writer.apply(op?);
+        }
+        writer.flush();
+        self.applied.store(lsn.0, Ordering::Release);
+        drop(applying);
+        Ok(())
+    }
+
+    /// Shows everything up to `lsn`. Never goes back: a lower `lsn` than before changes nothing.
+    ///
+    /// Panics if `lsn` was not applied yet.
+    pub fn set_visible(&self, lsn: Lsn) {
+        let applied = self.last_applied_lsn();
+        assert!(lsn <= applied, "LSN {lsn} is made visible, but only {applied} is applied");
+        self.visible.fetch_max(lsn.0, Ordering::AcqRel);
+    }
+
+    /// Up to where readers see.
+    #[must_use]
+    pub fn visible_lsn(&self) -> Lsn {
+        Lsn(self.visible.load(Ordering::Acquire))
+    }
+
+    /// The last record that was applied.
+    #[must_use]
+    pub fn last_applied_lsn(&self) -> Lsn {
+        Lsn(self.applied.load(Ordering::Acquire))
+    }
+
+    /// The value that readers see now.
+    pub fn get_visible(&self, keyspace: KeyspaceId, key: &[u8]) -> Result<Option<Value>> {
+        loop {
+            match self.get(keyspace, key, self.visible_lsn()) {
+                // A checkpoint of what became visible in the meantime: look again.
+                Err(Error::SnapshotTooOld { .. }) => {}
+                other => return other,
+            }
+        }
+    }
+
+    /// The value at `at`, which is not past the last applied record.
+    ///
+    /// # Errors
+    /// [`Error::SnapshotTooOld`] if a checkpoint past `at` has begun; a [`Snapshot`] is kept from that. Those of
+    /// the Store.
+    pub fn get(&self, keyspace: KeyspaceId, key: &[u8], at: Lsn) -> Result<Option<Value>> {
+        // `at` was chosen before the view is loaded, so that every version up to it is in there or below.
+        let view = self.view();
+        if let Some(found) = view.get(keyspace, key, at) {
+            return Ok(found);
+        }
+        let value = self.store.get(keyspace, key)?;
+        // Looked at last: as long as the floor is not past `at`, the Store was not either.
+        if self.floor() > at {
+            return Err(Error::SnapshotTooOld { lsn: at });
+        }
+        Ok(value)
+    }
+
+    /// The newest version that was applied, visible or not, with its LSN; that of a value in the Store is
+    /// only known to be at most [`State::oldest_base`], which is given instead.
+    ///
+    /// Exact as long as nobody applies: the caller holds the lock on appending.
+    pub fn newest(&self, keyspace: KeyspaceId, key: &[u8]) -> Result<(Lsn, Option<Value>)> {
+        let view = self.view();
+        if let Some(version) = view.newest(keyspace, key, Lsn::MAX) {
+            return Ok((version.lsn, version.value));
+        }
+        Ok((view.base, self.store.get(keyspace, key)?))
+    }
+
+    /// A snapshot of what is visible now.
+    #[must_use]
+    pub fn snapshot(self: &Arc<Self>) -> Snapshot {
+        let mut registry = self.registry.lock();
+        self.begin_to_serve(&mut registry);
+        let at = self.visible_lsn();
+        self.register(&mut registry, at)
+    }
+
+    /// A snapshot of what was visible at `at`, which is not past what is visible now.
+    ///
+    /// # Errors
+    /// [`Error::SnapshotTooOld`] if a checkpoint past `at` has begun, or if `at` lies before what was visible when
+    /// the first snapshot was taken.
+    pub fn snapshot_at(self: &Arc<Self>, at: Lsn) -> Result<Snapshot> {
+        let mut registry = self.registry.lock();
+        let visible = self.visible_lsn();
+        assert!(at <= visible, "a snapshot at {at}, but only {visible} is visible");
+        self.begin_to_serve(&mut registry);
+        if at < self.floor() {
+            return Err(Error::SnapshotTooOld { lsn: at });
+        }
+        Ok(self.register(&mut registry, at))
+    }
+
+    /// At the first snapshot the replay is over. The Store may have been ahead of it, so that it can
+    /// answer for nothing before.
+    fn begin_to_serve(&self, registry: &mut Registry) {
+        if !std::mem::replace(&mut registry.serves, true) {
+            self.floor.fetch_max(self.visible_lsn().0, Ordering::AcqRel);
+        }
+    }
+
+    /// The view is loaded under the registry's lock: a checkpoint begins and ends either before, and is below `at`,
+    /// or afterwards, and finds the snapshot.
+    fn register(self: &Arc<Self>, registry: &mut Registry, at: Lsn) -> Snapshot {
+        let floor = self.floor();
+        assert!(at >= floor, "a snapshot at {at}, but the Store may be at {floor}");
+        let (serial, slot) = registry.register(at, self.view().up_to(at));
+        Snapshot::new(Arc::clone(self), at, serial, slot)
+    }
+
+    /// Called when the last clone of a snapshot is dropped.
+    pub(crate) fn unregister(&self, at: Lsn, serial: u64) {
+        let released = self.registry.lock().unregister(at, serial, &self.layers);
+        drop(released);
+    }
+
+    /// How many snapshots are alive, iterators and transactions included.
+    #[must_use]
+    pub fn snapshot_count(&self) -> usize {
+        self.registry.lock().count()
+    }
+
+    /// The oldest snapshot that is alive.
+    #[must_use]
+    pub fn oldest_snapshot(&self) -> Option<Lsn> {
+        self.registry.lock().oldest()
+    }
+
+    /// Bytes that are kept for old snapshots alone.
+    #[must_use]
+    pub fn pinned_bytes(&self) -> usize {
+        self.registry.lock().pinned_bytes(&self.layers)
+    }
+
+    /// The number of the keyspace with this name, after the last applied record.
+    #[must_use]
+    pub fn keyspace_id(&self, name: &str) -> Option<KeyspaceId> {
+        self.catalog.read().id(name)
+    }
+
+    /// Whether there is a keyspace with this number, after the last applied record.
+    #[must_use]
+    pub fn has_keyspace(&self, id: KeyspaceId) -> bool {
+        self.catalog.read().name(id).is_some()
+    }
+
+    /// Names and numbers of the keyspaces after the last applied record, in order of names.
+    #[must_use]
+    pub fn keyspaces(&self) -> Vec<(String, KeyspaceId)> {
+        self.catalog.read().all()
+    }
+
+    /// The keyspace that an entry of the catalog names, if it names one.
+    pub(crate) fn catalog_entry(
+        &self,
+        key: &Key,
+        value: &Value,
+    ) -> Result<Option<(String, KeyspaceId)>> {
+        catalog::keyspace_of(key, value).ok_or_else(|| bad_catalog(&*self.store))
+    }
+
+    /// A number for a new keyspace, which is not given again.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] after four billion keyspaces.
+    pub fn allocate_keyspace_id(&self) -> Result<KeyspaceId> {
+        self.catalog.write().allocate().ok_or(Error::Busy { what: "numbers of keyspaces" })
+    }
+
+    /// What batches, snapshots and transactions take for a keyspace.
+    #[must_use]
+    pub fn keyspace_ref(&self, id: KeyspaceId, name: &str) -> KeyspaceRef {
+        KeyspaceRef::new(self.number, id, name)
+    }
+
+    /// The number in every [`KeyspaceRef`] of this state.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// An LSN past `since` at which something in the range changed, visible or not: the newest if a point or the
+    /// keyspace changed. `None` if nothing did.
+    ///
+    /// # Errors
+    /// [`Error::TransactionTooOld`] if `since` is below [`State::oldest_base`].
+    pub fn changed_since(
+        &self,
+        keyspace: KeyspaceId,
+        lower: std::ops::Bound<&[u8]>,
+        upper: std::ops::Bound<&[u8]>,
+        since: Lsn,
+    ) -> Result<Option<Lsn>> {
+        self.changed_in(keyspace, &Span::between(lower, upper), since)
+    }
+
+    /// As [`State::changed_since`].
+    pub(crate) fn changed_in(
+        &self,
+        keyspace: KeyspaceId,
+        within: &Span,
+        since: Lsn,
+    ) -> Result<Option<Lsn>> {
+        let view = self.view();
+        if since < view.base {
+            return Err(Error::TransactionTooOld { began: since });
+        }
+        let mut changes = view.memtables.iter().map(|m| m.changed_since(keyspace, within, since));
+        Ok(changes.find_map(|changed| changed))
+    }
+
+    /// Bytes of the active memtable.
+    #[must_use]
+    pub fn active_bytes(&self) -> usize {
+        self.view().active().bytes()
+    }
+
+    /// Bytes of the frozen memtables that are not in the Store yet.
+    #[must_use]
+    pub fn frozen_bytes(&self) -> usize {
+        self.view().memtables[1..].iter().map(|memtable| memtable.bytes()).sum()
+    }
+
+    /// How many memtables are frozen and not in the Store yet.
+    #[must_use]
+    pub fn frozen_count(&self) -> usize {
+        self.view().memtables.len() - 1
+    }
+
+    /// The memtables hold everything past this LSN; the Store is complete up to it.
+    #[must_use]
+    pub fn oldest_base(&self) -> Lsn {
+        self.view().base
+    }
+
+    /// Whether the active memtable has reached its size.
+    #[must_use]
+    pub fn wants_freeze(&self) -> bool {
+        self.active_bytes() >= self.options.memtable_bytes
+    }
+
+    /// Freezes the active memtable at the last applied record, for the next checkpoint. `false` if nothing was
+    /// applied since the last time.
+    pub fn freeze(&self) -> bool {
+        let _applying = self.applying.lock();
+        let _registry = self.registry.lock();
+        let old = self.view();
+        let end = self.last_applied_lsn();
+        if end == old.active().start() {
+            return false;
+        }
+        old.active().set_end(end);
+        let mut memtables = vec![Arc::new(Memtable::new(end))];
+        memtables.extend(old.memtables.iter().cloned());
+        self.set_view(View { base: old.base, memtables });
+        true
+    }
+
+    /// Takes back every record past `lsn`, which was not made visible: a follower's that was never committed.
+    ///
+    /// # Errors
+    /// Those of the Store, from which the catalog is read again. The versions are gone then, but
+    /// the state must be opened anew.
+    pub fn truncate_after(&self, lsn: Lsn) -> Result<()> {
+        let _applying = self.applying.lock();
+        let registry = self.registry.lock();
+        if lsn >= self.last_applied_lsn() {
+            return Ok(());
+        }
+        let visible = self.visible_lsn();
+        assert!(lsn >= visible, "truncated after {lsn}, but {visible} was visible");
+        let running = registry.checkpoint.unwrap_or(Lsn::ZERO);
+        assert!(lsn >= running, "truncated after {lsn}, but the checkpoint goes up to {running}");
+        let old = self.view();
+        let mut memtables: Vec<_> =
+            old.memtables.iter().filter(|memtable| memtable.start() < lsn).cloned().collect();
+        for memtable in memtables.iter().filter(|memtable| memtable.end() > lsn) {
+            memtable.truncate_after(lsn);
+        }
+        if !memtables.first().is_some_and(|newest| Arc::ptr_eq(newest, old.active())) {
+            if let Some(newest) = memtables.first() {
+                newest.set_end(lsn);
+            }
+            memtables.insert(0, Arc::new(Memtable::new(lsn)));
+        }
+        self.set_view(View { base: old.base, memtables });
+        self.applied.store(lsn.0, Ordering::Release);
+        let mut catalog = read_catalog(&*self.store, &self.view())?;
+        let mut current = self.catalog.write();
+        catalog.continue_after(&current);
+        *current = catalog;
+        Ok(())
+    }
+
+    pub(crate) fn view(&self) -> Arc<View> {
+        Arc::clone(&self.view.read())
+    }
+
+    /// Under the registry's lock, so that snapshots find view and floor together.
+    fn set_view(&self, view: View) {
+        view.check();
+        // The old view is dropped by whoever loaded it last: here callers still hold it.
+        *self.view.write() = Arc::new(view);
+    }
+
+    fn floor(&self) -> Lsn {
+        Lsn(self.floor.load(Ordering::Acquire))
+    }
+
+    /// The layers that a reader at `at` must look into, oldest first. Load them after the Store was asked.
+    pub(crate) fn layers_past(&self, at: Lsn) -> Vec<Arc<UndoLayer>> {
+        let layers = self.layers.read();
+        let first = layers.partition_point(|layer| layer.end() <= at);
+        layers[first..].to_vec()
+    }
+}
+
+/// What the catalog says at the end of a view.
+fn read_catalog(store: &dyn Store, view: &View) -> Result<Catalog> {
+    let entries = range::newest_entries(store, view, KeyspaceId::CATALOG)?;
+    Catalog::read(&entries).ok_or_else(|| bad_catalog(store))
+}
+
+fn bad_catalog(store: &dyn Store) -> Error {
+    Error::Store {
+        kind: store.kind(),
+        operation: "read the catalog of keyspaces",
+        reason: Arc::from("an entry is not valid"),
+        damaged: true,
+    }
+}
+
+/// Turns the changes of one record into versions.
+struct Writer<'a> {
+    state: &'a State,
+    memtable: &'a Memtable,
+    lsn: Lsn,
+    changes: Vec<Change>,
+    /// The keys this record has inserted so far, if it removes ranges too: a range removes what stands before it
+    /// in the record, but in a memtable a point wins over a range of the same LSN.
+    inserted: Option<BTreeSet<(KeyspaceId, Key)>>,
+}
+
+impl Writer<'_> {
+    fn apply(&mut self, op: RecordOp<'_>) {
+        match op {
+            RecordOp::Insert { keyspace, key, value } => {
+                let key = Key::from(key);
+                if let Some(inserted) = &mut self.inserted {
+                    inserted.insert((keyspace, key.clone()));
+                }
+                self.push(Change::Point { keyspace, key, value: Some(Value::from(value)) });
+            }
+            RecordOp::Remove { keyspace, key } => {
+                self.push(Change::Point { keyspace, key: Key::from(key), value: None });
+            }
+            RecordOp::RemoveRange { keyspace, lower, upper } => {
+                let span = Span::between(lower, upper);
+                if !span.is_empty() {
+                    self.remove_inserted(keyspace, &span);
+                    self.push(Change::Range { keyspace, span, drops_keyspace: false });
+                }
+            }
+            RecordOp::CreateKeyspace { keyspace, name } => {
+                self.state.catalog.write().create(keyspace, name, &mut self.changes);
+            }
+            RecordOp::DropKeyspace { keyspace } => {
+                self.remove_inserted(keyspace, &Span::all());
+                self.state.catalog.write().drop_keyspace(keyspace, &mut self.changes);
+                self.push(Change::Range { keyspace, span: Span::all(), drops_keyspace: true });
+            }
+        }
+    }
+
+    fn remove_inserted(&mut self, keyspace: KeyspaceId, span: &Span) {
+        let Some(inserted) = &mut self.inserted else { return };
+        let from = (keyspace, span.lower.clone());
+        let covered: Vec<_> = inserted
+            .range(from..)
+            .take_while(|(id, key)| *id == keyspace && span.contains(key))
+            .cloned()
+            .collect();
+        for entry in &covered {
+            inserted.remove(entry);
+        }
+        for (keyspace, key) in covered {
+            self.push(Change::Point { keyspace, key, value: None });
+        }
+    }
+
+    fn push(&mut self, change: Change) {
+        self.changes.push(change);
+        if self.changes.len() >= CHANGES_AT_ONCE {
+            self.flush();
+        }
+    }
+
+    fn flush(&mut self) {
+        self.memtable.write(self.lsn, &mut self.changes);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,2 @@
+mod model;
+pub(crate) mod store;

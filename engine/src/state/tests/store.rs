@@ -1,0 +1,147 @@
+//! A Store as loose as the contract allows: its iterators look at the live map at every step.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use mainstay_wal::Lsn;
+use parking_lot::Mutex;
+
+use crate::bytes::{Key, Value};
+use crate::error::Result;
+use crate::keyspace::KeyspaceId;
+use crate::store::{Store, StoreIter, StoreOp, StoreUsage};
+
+type Content = BTreeMap<(KeyspaceId, Key), Value>;
+
+#[derive(Debug, Default)]
+pub(crate) struct LooseStore {
+    content: Arc<Mutex<Content>>,
+    applied: Mutex<Lsn>,
+}
+
+impl LooseStore {
+    pub(crate) fn content(&self) -> Content {
+        self.content.lock().clone()
+    }
+
+    /// Applies an operation, or only looks whether the contract is kept.
+    fn apply_one(content: &mut Content, op: &StoreOp) {
+        match op {
+            StoreOp::Insert { keyspace, key, value } => {
+                content.insert((*keyspace, key.clone()), value.clone());
+            }
+            StoreOp::Remove { keyspace, key } => {
+                content.remove(&(*keyspace, key.clone()));
+            }
+            StoreOp::RemoveRange { keyspace, lower, upper } => {
+                content.retain(|(id, key), _| id != keyspace || !within(key, lower, upper));
+            }
+            StoreOp::DropKeyspace { keyspace } => content.retain(|(id, _), _| id != keyspace),
+        }
+    }
+}
+
+fn within(key: &Key, lower: &Bound<Key>, upper: &Bound<Key>) -> bool {
+    use std::ops::RangeBounds;
+    (lower.as_ref(), upper.as_ref()).contains(key)
+}
+
+/// Where an operation stands in the order that is asked for.
+fn rank(op: &StoreOp) -> (KeyspaceId, u8, &[u8]) {
+    match op {
+        StoreOp::DropKeyspace { keyspace } => (*keyspace, 0, &[]),
+        StoreOp::RemoveRange { keyspace, lower, .. } => match lower {
+            Bound::Included(key) | Bound::Excluded(key) => (*keyspace, 1, key),
+            Bound::Unbounded => (*keyspace, 1, &[]),
+        },
+        StoreOp::Insert { keyspace, key, .. } | StoreOp::Remove { keyspace, key } => {
+            (*keyspace, 2, key)
+        }
+    }
+}
+
+impl Store for LooseStore {
+    fn kind(&self) -> &'static str {
+        "loose"
+    }
+
+    fn get(&self, keyspace: KeyspaceId, key: &[u8]) -> Result<Option<Value>> {
+        Ok(self.content.lock().get(&(keyspace, Key::from(key))).cloned())
+    }
+
+    fn range(
+        &self,
+        keyspace: KeyspaceId,
+        lower: Bound<&[u8]>,
+        upper: Bound<&[u8]>,
+    ) -> Result<StoreIter> {
+        Ok(Box::new(LooseIter {
+            content: Arc::clone(&self.content),
+            keyspace,
+            lower: lower.map(Key::from),
+            upper: upper.map(Key::from),
+        }))
+    }
+
+    fn apply(&self, ops: &[StoreOp], up_to: Lsn) -> Result<()> {
+        for pair in ops.windows(2) {
+            assert!(rank(&pair[0]) < rank(&pair[1]), "{:?} before {:?}", pair[0], pair[1]);
+        }
+        // One lock an operation, so that readers on other threads come in between.
+        for op in ops {
+            Self::apply_one(&mut self.content.lock(), op);
+        }
+        let mut applied = self.applied.lock();
+        *applied = (*applied).max(up_to);
+        Ok(())
+    }
+
+    fn make_durable(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn applied(&self) -> Result<Lsn> {
+        Ok(*self.applied.lock())
+    }
+
+    fn usage(&self) -> Result<StoreUsage> {
+        Ok(StoreUsage::default())
+    }
+}
+
+struct LooseIter {
+    content: Arc<Mutex<Content>>,
+    keyspace: KeyspaceId,
+    lower: Bound<Key>,
+    upper: Bound<Key>,
+}
+
+impl LooseIter {
+    fn find(&mut self, back: bool) -> Option<(Key, Value)> {
+        let content = self.content.lock();
+        let of_keyspace = content
+            .range((self.keyspace, Key::from(&[][..]))..)
+            .take_while(|((id, _), _)| *id == self.keyspace)
+            .filter(|((_, key), _)| within(key, &self.lower, &self.upper));
+        let found = if back { of_keyspace.last() } else { { of_keyspace }.next() };
+        let ((_, key), value) = found?;
+        let bound = Bound::Excluded(key.clone());
+        *(if back { &mut self.upper } else { &mut self.lower }) = bound;
+        Some((key.clone(), value.clone()))
+    }
+}
+
+impl Iterator for LooseIter {
+    type Item = Result<(Key, Value)>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.find(false).map(Ok)
+    }
+}
+
+impl DoubleEndedIterator for LooseIter {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        self.find(true).map(Ok)
+    }
+}
