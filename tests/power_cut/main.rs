@@ -19,6 +19,7 @@
 
 mod content;
 mod controls;
+mod disk;
 mod file_system;
 mod medium;
 mod medium_rules;

@@ -72,7 +72,7 @@ fn points(readme: &str) -> Vec<&str> {
     }
     // A table starts with its heading and a rule.
     let is_row = |line: &&str| line.starts_with("| ") && !line.starts_with("| -");
-    let head = points.iter().position(|line| is_row(line));
+    let head = points.iter().position(is_row);
     let rows = points
         .iter()
         .enumerate()

@@ -63,7 +63,9 @@ impl FileDisk {
         if options.create {
             make_directories(root)?;
         }
-        FileDisk::at(root, options.direct, false)
+        let disk = FileDisk::at(root, options.direct, false)?;
+        sync_names_above(root)?;
+        Ok(disk)
     }
 
     /// Opens a directory of which no byte will be changed: every call that would change something fails with
@@ -224,6 +226,34 @@ fn make_directories(path: &Path) -> io::Result<()> {
         sync_directory_at(parent.unwrap_or(Path::new(".")))?;
     }
     Ok(())
+}
+
+/// Makes the names that lead to a directory durable, within its file system. Who made the directory, a user or a
+/// process of ours that was killed, may not have done that; and everything in it hangs on them.
+fn sync_names_above(path: &Path) -> io::Result<()> {
+    let path = fs::canonicalize(path)?;
+    for directory in path.ancestors().skip(1) {
+        if !is_same_file_system(&path, directory)? {
+            break;
+        }
+        match sync_directory_at(directory) {
+            // Whoever may not open it did not make a name in it either.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => break,
+            synced => synced?,
+        }
+    }
+    Ok(())
+}
+
+#[cfg(unix)]
+fn is_same_file_system(one: &Path, other: &Path) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+    Ok(fs::metadata(one)?.dev() == fs::metadata(other)?.dev())
+}
+
+#[cfg(not(unix))]
+fn is_same_file_system(_: &Path, _: &Path) -> io::Result<bool> {
+    Ok(true)
 }
 
 #[cfg(unix)]
