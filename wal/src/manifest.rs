@@ -309,6 +309,8 @@ impl ManifestFile {
     pub fn open(disk: &dyn Disk) -> Result<(ManifestFile, Manifest)> {
         let file = open_file(disk, Open::Write)?;
         let Contents { generation, manifest, whole } = read(disk, &*file)?;
+        // Whoever created it may have died between giving it its name and making that durable.
+        disk.sync_directory("").map_err(|error| Error::io("sync", disk.describe(), error))?;
         let mut manifest_file = ManifestFile { file, generation, failed: None };
         if !whole {
             // Slot A first, even if it is the good one: a failed sync may have left it in the page cache

@@ -100,3 +100,134 @@ fn the_cases_of_catching_up() {
     assert_eq!(primary.common_point(end, &history(&[(2, 30, 5)]), Lsn(40)), None);
     assert_eq!(history(&[(3, 50, 9)]).common_point(end, &history(&[]), Lsn::ZERO), None);
 }
+
+mod divergent_logs {
+    use proptest::prelude::*;
+
+    use super::super::*;
+    use crate::frame::{FrameHeader, payload_checksum};
+
+    const NODES: usize = 3;
+
+    /// What happens to a few nodes that replicate logs. Each number is taken modulo what there is.
+    #[derive(Clone, Debug)]
+    enum Step {
+        /// A node takes a new epoch, on top of the log that it has.
+        Elect { node: usize },
+        /// A node writes records in its epoch, if it has one.
+        Write { node: usize, count: usize },
+        /// A node takes over the first records of another's log, in the place of its own.
+        Copy { from: usize, to: usize, kept: usize },
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            (0..NODES).prop_map(|node| Step::Elect { node }),
+            (0..NODES, 1..4usize).prop_map(|(node, count)| Step::Write { node, count }),
+            (0..NODES, 0..NODES, 0..20usize).prop_map(|(from, to, kept)| Step::Copy {
+                from,
+                to,
+                kept
+            }),
+        ]
+    }
+
+    #[derive(Default)]
+    struct Node {
+        log: Vec<FrameHeader>,
+        epoch: Option<Epoch>,
+    }
+
+    impl Node {
+        fn history(&self) -> EpochHistory {
+            let mut history = EpochHistory::new();
+            let mut chain = Chain::EMPTY;
+            for header in &self.log {
+                history.observe(header.epoch, header.lsn, chain);
+                chain = chain.extend(header);
+            }
+            history
+        }
+
+        fn end(&self) -> Lsn {
+            Lsn(self.log.len() as u64)
+        }
+
+        fn common(&self, other: &Node) -> Lsn {
+            let pairs = self.log.iter().zip(&other.log);
+            Lsn(pairs.take_while(|(own, other)| own == other).count() as u64)
+        }
+    }
+
+    fn play(steps: &[Step]) -> Vec<Node> {
+        let mut nodes: Vec<Node> = (0..NODES).map(|_| Node::default()).collect();
+        let (mut last_epoch, mut written) = (Epoch::ZERO, 0u64);
+        for step in steps {
+            match *step {
+                Step::Elect { node } => {
+                    last_epoch = last_epoch.next();
+                    nodes[node].epoch = Some(last_epoch);
+                }
+                Step::Write { node, count } => {
+                    let Some(epoch) = nodes[node].epoch else { continue };
+                    for _ in 0..count {
+                        written += 1;
+                        let crc = payload_checksum(&written.to_le_bytes());
+                        let lsn = nodes[node].end().next();
+                        nodes[node].log.push(FrameHeader::new(lsn, epoch, 8, crc));
+                    }
+                }
+                Step::Copy { from, to, kept } => {
+                    let log = &nodes[from].log;
+                    nodes[to].log = log[..kept % (log.len() + 1)].to_vec();
+                    // Being primary ends when a log is cut: an epoch has one order of records.
+                    nodes[to].epoch = None;
+                }
+            }
+        }
+        nodes
+    }
+
+    proptest! {
+        #[test]
+        fn the_common_point_is_where_the_logs_part(
+            steps in prop::collection::vec(step(), 0..40),
+            first_kept in (0..30u64, 0..30u64),
+        ) {
+            let nodes = play(&steps);
+            for own in &nodes {
+                for other in &nodes {
+                    let (mut history, mut others) = (own.history(), other.history());
+                    let common = own.common(other);
+                    let found = history.common_point(own.end(), &others, other.end());
+                    prop_assert_eq!(found, Some(common));
+
+                    // The front of either log may be gone.
+                    let (first, others_first) = (Lsn(first_kept.0), Lsn(first_kept.1));
+                    history.truncate_prefix(first);
+                    others.truncate_prefix(others_first);
+                    let found = history.common_point(own.end(), &others, other.end());
+                    prop_assert!(found.is_none() || found == Some(common));
+                    if common >= first && common >= others_first {
+                        prop_assert_eq!(found, Some(common));
+                    }
+                }
+            }
+        }
+
+        #[test]
+        fn bytes_are_a_history_or_refused(bytes in prop::collection::vec(0..3u8, 0..80)) {
+            if let Ok(history) = EpochHistory::decode(&bytes) {
+                prop_assert_eq!(history.encode(), bytes);
+            }
+        }
+
+        #[test]
+        fn every_history_comes_back(steps in prop::collection::vec(step(), 0..40)) {
+            for node in play(&steps) {
+                let history = node.history();
+                prop_assert_eq!(EpochHistory::decode(&history.encode()), Ok(history));
+            }
+        }
+    }
+}
