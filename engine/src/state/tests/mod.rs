@@ -1,2 +1,3 @@
 mod model;
 pub(crate) mod store;
+mod threads;
