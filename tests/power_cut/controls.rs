@@ -168,10 +168,10 @@ fn without_power_everything_fails_and_old_handles_stay_dead() {
     let Some(mounted) = mount_or_skip("no power") else { return };
     durable_file(&mounted, "file", 4096);
     let file = open_with(&mounted, "file", OFlags::empty());
-    mounted.medium.lock().cut_after(1);
+    mounted.medium.lock().stop_after(1);
     file.write_all_at(b"passes", 0).unwrap();
     assert!(file.write_all_at(b"is in flight", 512).is_err());
-    assert!(mounted.medium.lock().is_off());
+    assert!(mounted.medium.lock().is_stopped());
     assert!(file.sync_all().is_err());
     assert!(file.read_at(&mut [0; 8], 0).is_err());
     assert!(fs::read_dir(mounted.path()).is_err() || fs::metadata(mounted.path()).is_err());
@@ -180,6 +180,21 @@ fn without_power_everything_fails_and_old_handles_stay_dead() {
     assert!(file.write_all_at(b"too late", 0).is_err(), "a handle from before the cut");
     let after = content(&mounted, "file");
     assert_eq!((&after[..6], &after[512..524]), (&b"passes"[..], &b"is in flight"[..]));
+}
+
+#[test]
+fn what_a_dead_process_left_unsynced_is_seen_by_the_next_and_lost_by_a_cut() {
+    let Some(mounted) = mount_or_skip("a dead process") else { return };
+    durable_file(&mounted, "file", 512);
+    let file = open_with(&mounted, "file", OFlags::empty());
+    mounted.medium.lock().stop_after(1);
+    file.write_all_at(&[1; 100], 0).unwrap();
+    assert!(file.sync_all().is_err());
+    drop(file);
+    mounted.medium.lock().resume();
+    assert_eq!(content(&mounted, "file")[..100], [1; 100]);
+    mounted.power_cut(Survivors::Nothing, 1);
+    assert_eq!(content(&mounted, "file"), [0; 512]);
 }
 
 #[test]

@@ -39,18 +39,19 @@ impl SharedMedium {
         self.inside.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until the power is off, at most for `patience`; says whether it is.
-    pub(crate) fn wait_until_off(&self, patience: Duration) -> bool {
+    /// Waits until it has stopped, at most for `patience`; says whether it is.
+    pub(crate) fn wait_until_stopped(&self, patience: Duration) -> bool {
         let (_, changed) = &*self.inside;
-        let waited = changed.wait_timeout_while(self.lock(), patience, |medium| !medium.is_off());
-        waited.unwrap_or_else(PoisonError::into_inner).0.is_off()
+        let waited =
+            changed.wait_timeout_while(self.lock(), patience, |medium| !medium.is_stopped());
+        waited.unwrap_or_else(PoisonError::into_inner).0.is_stopped()
     }
 
-    /// Does something with the medium, and wakes whoever waits for the power to go.
+    /// Does something with the medium, and wakes whoever waits for it to stop.
     fn with<T>(&self, what: impl FnOnce(&mut Medium) -> T) -> T {
         let mut medium = self.lock();
         let result = what(&mut medium);
-        if medium.is_off() {
+        if medium.is_stopped() {
             self.inside.1.notify_all();
         }
         result

@@ -132,14 +132,14 @@ pub(crate) struct Attributes {
 /// # Invariants
 ///
 /// - A node number is never used twice, over all lives: a handle from before a cut reaches nothing after it.
-/// - While the power is off every call fails with `EIO` and changes nothing.
+/// - While it is stopped every call fails with `EIO` and changes nothing.
 #[derive(Debug)]
 pub(crate) struct Medium {
     nodes: BTreeMap<u64, Node>,
     next_node: u64,
     sequence: u64,
-    is_off: bool,
-    /// The power goes off instead of the change after so many more.
+    is_stopped: bool,
+    /// Everything stops in the middle of the change after so many more.
     changes_left: Option<u64>,
     counts: Counts,
 }
@@ -148,35 +148,40 @@ impl Medium {
     pub(crate) fn new() -> Medium {
         let nodes = BTreeMap::from([(ROOT, Node::Directory(Directory::default()))]);
         let (next_node, sequence) = (ROOT + 1, 0);
-        let (is_off, changes_left, counts) = (false, None, Counts::default());
-        Medium { nodes, next_node, sequence, is_off, changes_left, counts }
+        let (is_stopped, changes_left, counts) = (false, None, Counts::default());
+        Medium { nodes, next_node, sequence, is_stopped, changes_left, counts }
     }
 
     pub(crate) fn counts(&self) -> Counts {
         self.counts
     }
 
-    pub(crate) fn is_off(&self) -> bool {
-        self.is_off
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.is_stopped
     }
 
-    /// Lets `changes` more requests that change something pass, and cuts the power in the middle of the next.
-    pub(crate) fn cut_after(&mut self, changes: u64) {
+    /// Lets `changes` more requests that change something pass. In the middle of the next one everything stops:
+    /// it and every later request fails, until [`Medium::resume`] or [`Medium::restore`].
+    pub(crate) fn stop_after(&mut self, changes: u64) {
         self.changes_left = Some(changes);
     }
 
-    /// Cuts the power now.
-    pub(crate) fn cut(&mut self) {
-        if !self.is_off {
-            self.is_off = true;
-            self.counts.cuts += 1;
-        }
+    /// Stops now.
+    pub(crate) fn stop(&mut self) {
+        self.is_stopped = true;
         self.changes_left = None;
     }
 
-    /// Power again: what is left by `survivors` is now all there is, and all of it is durable.
+    /// Goes on where everything stopped, as after the end of a process: what was unsynced is seen, and unsynced.
+    pub(crate) fn resume(&mut self) {
+        assert!(self.is_stopped, "nothing was stopped");
+        self.is_stopped = false;
+    }
+
+    /// Goes on as after a power cut: what is left by `survivors` is all there is, and all of it is durable.
     pub(crate) fn restore(&mut self, survivors: Survivors, seed: u64) {
-        assert!(self.is_off, "the power is on");
+        assert!(self.is_stopped, "nothing was stopped");
+        self.counts.cuts += 1;
         let random = &mut Rand64::new(u128::from(seed));
         let (limit, torn_sectors) = self.some_moment(random);
         let mut old = std::mem::take(&mut self.nodes);
@@ -211,7 +216,7 @@ impl Medium {
             };
             self.nodes.insert(numbers[&number], node);
         }
-        self.is_off = false;
+        self.is_stopped = false;
     }
 
     /// A moment among those of the unsynced changes, and how many sectors of the change at it survive.
@@ -227,12 +232,12 @@ impl Medium {
         (limit.unwrap_or(self.sequence + 1), below(random, 9))
     }
 
-    /// Counts one request that changes something, and says whether the power goes off in the middle of it.
+    /// Counts one request that changes something, and says whether everything stops in the middle of it.
     fn spend(&mut self) -> bool {
         self.sequence += 1;
         match &mut self.changes_left {
             Some(0) => {
-                self.cut();
+                self.stop();
                 true
             }
             Some(left) => {
@@ -243,12 +248,12 @@ impl Medium {
         }
     }
 
-    fn powered(&self) -> Outcome<()> {
-        if self.is_off { Err(Errno::EIO) } else { Ok(()) }
+    fn check_running(&self) -> Outcome<()> {
+        if self.is_stopped { Err(Errno::EIO) } else { Ok(()) }
     }
 
     fn file(&mut self, node: u64) -> Outcome<&mut File> {
-        self.powered()?;
+        self.check_running()?;
         match self.nodes.get_mut(&node) {
             Some(Node::File(file)) => Ok(file),
             Some(Node::Directory(_)) => Err(Errno::EISDIR),
@@ -257,7 +262,7 @@ impl Medium {
     }
 
     fn directory(&mut self, node: u64) -> Outcome<&mut Directory> {
-        self.powered()?;
+        self.check_running()?;
         match self.nodes.get_mut(&node) {
             Some(Node::Directory(directory)) => Ok(directory),
             Some(Node::File(_)) => Err(Errno::ENOTDIR),
@@ -275,7 +280,7 @@ impl Medium {
     }
 
     pub(crate) fn attributes(&self, node: u64) -> Outcome<Attributes> {
-        self.powered()?;
+        self.check_running()?;
         let (is_directory, length) = match self.nodes.get(&node) {
             Some(Node::File(file)) => (false, file.seen.len() as u64),
             Some(Node::Directory(directory)) => (true, directory.seen.len() as u64),
@@ -366,7 +371,7 @@ impl Medium {
         if is_last { Err(Errno::EIO) } else { Ok(()) }
     }
 
-    /// The change in flight at the cut is recorded too: it may be among the survivors.
+    /// The change in flight at the stop is recorded too: it may be among the survivors.
     fn change_names(&mut self, parent: u64, sequence: u64, what: Renamed) {
         if let Some(Node::Directory(directory)) = self.nodes.get_mut(&parent) {
             directory.change(sequence, what);

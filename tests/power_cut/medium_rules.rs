@@ -29,7 +29,7 @@ fn outcomes(survivors: Survivors, changes: impl Fn(&mut Medium, u64)) -> BTreeSe
     for seed in 0..SEEDS {
         let (mut medium, node) = with_file(4);
         changes(&mut medium, node);
-        medium.cut();
+        medium.stop();
         medium.restore(survivors, seed);
         seen.insert(content(&mut medium));
     }
@@ -119,7 +119,7 @@ fn names_are_lost_one_by_one_but_a_rename_is_one_step() {
         medium.create(ROOT, OsStr::new("new"), false).unwrap();
         let (from, to) = ((ROOT, OsStr::new("file")), (ROOT, OsStr::new("moved")));
         medium.rename(from, to, true).unwrap();
-        medium.cut();
+        medium.stop();
         medium.restore(Survivors::Sectors, seed);
         let names = medium.names(ROOT).unwrap();
         seen.insert(names.into_iter().map(|(name, _)| name).collect::<Vec<_>>());
@@ -148,7 +148,7 @@ fn the_same_seed_leaves_the_same() {
                 let start = u64::from(value) * 97 % 1500;
                 medium.write(node, start, &[value; 333], value % 5 == 0).unwrap();
             }
-            medium.cut();
+            medium.stop();
             medium.restore(survivors, 42);
             content(&mut medium)
         };

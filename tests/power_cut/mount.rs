@@ -47,10 +47,10 @@ impl Mounted {
         self.directory.path()
     }
 
-    /// Cuts the power if it is still on, and brings back what survives.
+    /// Cuts the power, and brings back what survives.
     pub(crate) fn power_cut(&self, survivors: Survivors, seed: u64) {
         let mut medium = self.medium.lock();
-        medium.cut();
+        medium.stop();
         medium.restore(survivors, seed);
     }
 }

@@ -1,27 +1,28 @@
-//! Runs a program in a process of its own, cuts the power under it, and judges what it finds afterwards.
+//! Runs a program in a process of its own, kills it or cuts the power under it, and judges what is found afterwards.
 //!
-//! Operation number `n` writes the value `n` under one or two keys that follow from `n`. So the content of a store
-//! names the last operation that is in it, and the only right contents are those after some number of operations,
-//! at least those acknowledged and at most those tried: none lost, none invented, none by halves, no hole.
+//! Operation number `n` writes the value `n` under one or two keys that follow from `n`, and operations follow each
+//! other without a gap. So the content of a store names the last operation that is in it, and the only right
+//! contents are those after some number of operations, at least those acknowledged and at most those tried: none
+//! lost, none invented, none by halves, no hole.
 
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use oorandom::Rand64;
-
 use super::medium::Survivors;
 use super::mount::Mounted;
 
-/// A child that neither ends nor meets its power cut by then hangs. Nothing else depends on time.
+/// A child that neither ends nor meets its end by then hangs. Nothing else depends on time.
 const PATIENCE: Duration = Duration::from_secs(60);
 const CHILD_TEST: &str = "workload::child_process";
 const CHILD_VARIABLE: &str = "MAINSTAY_POWER_CUT_CHILD";
 
 pub(crate) type Content = BTreeMap<u64, u64>;
+pub(crate) type Outcome<T> = Result<T, Box<dyn Error>>;
 
 /// Something that keeps keys and values in a directory.
 #[derive(Debug)]
@@ -29,14 +30,17 @@ pub(crate) struct Program {
     pub(crate) name: &'static str,
     /// How many of the pairs of an operation it writes, all or none of them.
     pub(crate) pairs: usize,
-    /// Opens the store, says [`Report::ready`], and does operations from `first` on until it is killed.
-    pub(crate) write: fn(&Path, &mut Report, first: u64) -> Failure,
-    /// Opens the store and reads all of it.
-    pub(crate) read: fn(&Path) -> Result<Content, String>,
+    /// Opens it, or makes it.
+    pub(crate) open: fn(&Path) -> Outcome<Box<dyn Opened>>,
 }
 
-/// Why a program stopped writing: never, but for errors, and these are expected once the power is off.
-pub(crate) type Failure = String;
+/// A program that is open.
+pub(crate) trait Opened {
+    /// All that it holds. What was seen here counts as acknowledged.
+    fn content(&self) -> Outcome<Content>;
+    /// Does one operation, which is acknowledged when this returns.
+    fn operate(&mut self, number: u64) -> Outcome<()>;
+}
 
 static PROGRAMS: &[&Program] = &[&super::sled_flush::PLAIN, &super::sled_flush::SYNCED];
 
@@ -50,55 +54,63 @@ fn content_after(last: u64, pairs: usize) -> Content {
     (last.saturating_sub(40) + 1..=last).flat_map(|number| operation(number, pairs)).collect()
 }
 
-/// Where a child writes what it tried and what was acknowledged: on an ordinary file system, one call a line, so
-/// that nothing is lost when it is killed.
+impl Program {
+    /// The last operation that is in `content`, if it is right.
+    fn last_in(&self, content: &Content) -> Result<u64, String> {
+        let last = content.values().max().copied().unwrap_or(0);
+        if *content == content_after(last, self.pairs) {
+            Ok(last)
+        } else {
+            Err(format!("{}: not the content after {last} operations: {content:?}", self.name))
+        }
+    }
+
+    /// What a child does: goes on where the store ends, until it is killed or something fails.
+    fn write(&self, directory: &Path, report: &mut Report) -> Outcome<()> {
+        let mut opened = (self.open)(directory)?;
+        let last = self.last_in(&opened.content()?)?;
+        report.line("acknowledged", last);
+        report.line("ready", last);
+        for number in last + 1.. {
+            report.line("tried", number);
+            opened.operate(number)?;
+            report.line("acknowledged", number);
+        }
+        Ok(())
+    }
+
+    /// What a child does: says what it finds.
+    fn read(&self, directory: &Path, report: &mut Report) -> Outcome<()> {
+        let last = self.last_in(&(self.open)(directory)?.content()?)?;
+        report.line("found", last);
+        Ok(())
+    }
+}
+
+/// Where a child writes what it does: on an ordinary file system, one call a line, so that nothing is lost when it
+/// is killed.
 #[derive(Debug)]
-pub(crate) struct Report(File);
+struct Report(File);
 
 impl Report {
     fn line(&mut self, word: &str, number: u64) {
         self.0.write_all(format!("{word} {number}\n").as_bytes()).expect("the report takes a line");
     }
-
-    pub(crate) fn ready(&mut self) {
-        self.line("ready", 0);
-    }
-
-    pub(crate) fn tried(&mut self, number: u64) {
-        self.line("tried", number);
-    }
-
-    pub(crate) fn acknowledged(&mut self, number: u64) {
-        self.line("acknowledged", number);
-    }
 }
 
-/// What the lines of a report say.
+/// What a report says: the last number behind each word.
 #[derive(Debug, Default)]
-struct Account {
-    is_ready: bool,
-    tried: u64,
-    acknowledged: u64,
-    content: Content,
-    is_complete: bool,
-}
+struct Account(BTreeMap<String, u64>);
 
 impl Account {
     fn read(path: &Path) -> Account {
-        let mut account = Account::default();
-        for line in std::fs::read_to_string(path).unwrap_or_default().lines() {
-            let words: Vec<&str> = line.split(' ').collect();
-            let number = |index: usize| words[index].parse::<u64>().unwrap();
-            match words[0] {
-                "ready" => account.is_ready = true,
-                "tried" => account.tried = number(1),
-                "acknowledged" => account.acknowledged = number(1),
-                "pair" => drop(account.content.insert(number(1), number(2))),
-                "complete" => account.is_complete = true,
-                _ => panic!("a report has no line {line:?}"),
-            }
-        }
-        account
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        let lines = text.lines().map(|line| line.split_once(' ').expect("a word and a number"));
+        Account(lines.map(|(word, number)| (word.to_owned(), number.parse().unwrap())).collect())
+    }
+
+    fn last(&self, word: &str) -> Option<u64> {
+        self.0.get(word).copied()
     }
 }
 
@@ -107,66 +119,52 @@ impl Account {
 fn child_process() {
     let Ok(task) = std::env::var(CHILD_VARIABLE) else { return };
     let words: Vec<&str> = task.split('\n').collect();
-    let [name, action, directory, report, first] = words[..] else { panic!("what is {task:?}?") };
+    let [name, action, directory, report] = words[..] else { panic!("what is {task:?}?") };
     let program = PROGRAMS.iter().find(|program| program.name == name).expect("a known program");
     let mut report = Report(OpenOptions::new().append(true).create(true).open(report).unwrap());
     let directory = Path::new(directory);
-    if action == "write" {
-        let failure = (program.write)(directory, &mut report, first.parse().unwrap());
-        panic!("{name} stopped: {failure}");
-    }
-    let content = (program.read)(directory).unwrap_or_else(|failure| panic!("{failure}"));
-    for (key, value) in content {
-        report.0.write_all(format!("pair {key} {value}\n").as_bytes()).unwrap();
-    }
-    report.line("complete", 0);
+    let act = if action == "write" { Program::write } else { Program::read };
+    act(program, directory, &mut report).unwrap_or_else(|failure| panic!("{action}: {failure}"));
 }
 
 /// A child process, killed at the latest when dropped.
+#[derive(Debug)]
 struct Running {
     child: Child,
-    report: PathBuf,
-    output: PathBuf,
+    /// Holds its report and its error stream.
+    scratch: tempfile::TempDir,
 }
 
 impl Running {
-    fn start(
-        program: &Program,
-        action: &str,
-        directory: &Path,
-        scratch: &Path,
-        first: u64,
-    ) -> Self {
-        let report = scratch.join(format!("{action}.report"));
-        let output = scratch.join(format!("{action}.output"));
-        let _ = std::fs::remove_file(&report);
-        let (directory, place) = (directory.to_str().unwrap(), report.to_str().unwrap());
-        let task = format!("{}\n{action}\n{directory}\n{place}\n{first}", program.name);
+    fn start(program: &Program, action: &str, directory: &Path) -> Running {
+        let scratch = tempfile::tempdir().unwrap();
+        let report = scratch.path().join("report");
+        let (directory, report) = (directory.to_str().unwrap(), report.to_str().unwrap());
         let child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", CHILD_TEST, "--nocapture", "--test-threads", "1"])
-            .env(CHILD_VARIABLE, task)
+            .env(CHILD_VARIABLE, format!("{}\n{action}\n{directory}\n{report}", program.name))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(File::create(&output).unwrap())
+            .stderr(File::create(scratch.path().join("errors")).unwrap())
             .spawn()
             .expect("a child process");
-        Running { child, report, output }
+        Running { child, scratch }
     }
 
     fn account(&self) -> Account {
-        Account::read(&self.report)
+        Account::read(&self.scratch.path().join("report"))
     }
 
-    /// Waits until `condition`, or the end of the child; false if it ended or hangs.
-    fn wait_until(&mut self, condition: impl Fn(&Account) -> bool) -> bool {
+    /// Waits until the report says `word`, or the child has ended; says which number stands behind the word.
+    fn wait_for(&mut self, word: &str) -> Option<u64> {
         let started = Instant::now();
         loop {
             let has_ended = self.child.try_wait().unwrap().is_some();
-            if condition(&self.account()) {
-                return true;
+            if let Some(number) = self.account().last(word) {
+                return Some(number);
             }
             if has_ended || started.elapsed() > PATIENCE {
-                return false;
+                return None;
             }
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -174,87 +172,80 @@ impl Running {
 
     /// The last lines that the child wrote to its error stream.
     fn last_words(&self) -> String {
-        let text = std::fs::read_to_string(&self.output).unwrap_or_default();
-        let lines: Vec<&str> = text.lines().collect();
+        let errors = self.scratch.path().join("errors");
+        let text = std::fs::read_to_string(errors).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with("  ")).collect();
         lines[lines.len().saturating_sub(12)..].join("\n")
+    }
+
+    fn kill(&mut self) {
+        // Fails only if it has ended by itself.
+        let _ = self.child.kill();
+        self.child.wait().expect("the child can be waited for");
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.kill();
     }
 }
 
-/// When the power goes.
+/// When a program meets its end.
 #[derive(Copy, Clone, Debug)]
 pub(crate) enum Moment {
-    /// So many changes after the store was opened.
+    /// So many changes after it was open.
     AfterReady(u64),
 }
 
-/// What one power cut showed.
+/// One store through any number of ends.
 #[derive(Debug)]
-pub(crate) struct Round {
+pub(crate) struct Trial<'a> {
+    mounted: &'a Mounted,
+    program: &'a Program,
+    directory: PathBuf,
+    /// The last operation that was acknowledged, or seen.
     pub(crate) acknowledged: u64,
+    /// The last operation that was tried.
     pub(crate) tried: u64,
-    /// The last operation that the store holds; or how what it holds is none of the right contents.
-    pub(crate) found: Result<u64, String>,
 }
 
-impl Round {
-    /// Whether all that was acknowledged is there.
-    pub(crate) fn is_kept(&self) -> bool {
-        matches!(self.found, Ok(last) if last >= self.acknowledged)
+impl<'a> Trial<'a> {
+    pub(crate) fn new(mounted: &'a Mounted, program: &'a Program, name: &str) -> Trial<'a> {
+        let directory = mounted.path().join(name);
+        Trial { mounted, program, directory, acknowledged: 0, tried: 0 }
     }
-}
 
-/// Lets `program` write from operation `first` on in `directory`, cuts the power at `moment`, brings back what
-/// survives, and reads it. Operations below `first` count as acknowledged.
-pub(crate) fn round(
-    mounted: &Mounted,
-    (program, directory): (&Program, &Path),
-    first: u64,
-    moment: Moment,
-    (survivors, seed): (Survivors, u64),
-) -> Round {
-    let scratch = tempfile::tempdir().unwrap();
-    let mut writer = Running::start(program, "write", directory, scratch.path(), first);
-    match moment {
-        Moment::AfterReady(changes) => {
-            assert!(writer.wait_until(|account| account.is_ready), "{}", writer.last_words());
-            mounted.medium.lock().cut_after(changes);
-        }
+    /// Lets the program write until everything stops at `moment`, and kills it.
+    fn write_until(&mut self, moment: Moment) {
+        let mut running = Running::start(self.program, "write", &self.directory);
+        let Moment::AfterReady(changes) = moment;
+        assert!(running.wait_for("ready").is_some(), "{}", running.last_words());
+        self.mounted.medium.lock().stop_after(changes);
+        let has_stopped = self.mounted.medium.wait_until_stopped(PATIENCE);
+        assert!(has_stopped, "{:?}\n{}", running.account(), running.last_words());
+        running.kill();
+        let account = running.account();
+        self.tried = self.tried.max(account.last("tried").unwrap_or(0));
+        self.acknowledged = self.acknowledged.max(account.last("acknowledged").unwrap_or(0));
     }
-    assert!(
-        mounted.medium.wait_until_off(PATIENCE),
-        "the power is still on: {:?}\n{}",
-        writer.account(),
-        writer.last_words()
-    );
-    let report = writer.report.clone();
-    drop(writer);
-    let account = Account::read(&report);
-    let (acknowledged, tried) = (account.acknowledged.max(first - 1), account.tried.max(first - 1));
-    mounted.power_cut(survivors, seed);
 
-    let mut reader = Running::start(program, "read", directory, scratch.path(), 0);
-    let found = if reader.wait_until(|account| account.is_complete) {
-        let content = reader.account().content;
-        let last = content.values().max().copied().unwrap_or(0);
-        if last <= tried && content == content_after(last, program.pairs) {
-            Ok(last)
-        } else {
-            Err(format!("not the content after any of {tried} operations: {content:?}"))
+    /// Lets the program write, and cuts the power under it; `survivors` is what is left.
+    pub(crate) fn power_cut(&mut self, moment: Moment, survivors: Survivors, seed: u64) {
+        self.write_until(moment);
+        self.mounted.power_cut(survivors, seed);
+    }
+
+    /// Opens the store again; what it holds must be right, and not less than was acknowledged.
+    pub(crate) fn check(&mut self) -> Result<(), String> {
+        let mut running = Running::start(self.program, "read", &self.directory);
+        let found = running.wait_for("found");
+        let found = found.ok_or_else(|| format!("not readable: {}", running.last_words()))?;
+        if found < self.acknowledged || found > self.tried {
+            let Trial { acknowledged, tried, .. } = self;
+            return Err(format!("{acknowledged} acknowledged, {found} found, {tried} tried"));
         }
-    } else {
-        Err(format!("not readable: {}", reader.last_words()))
-    };
-    Round { acknowledged, tried, found }
-}
-
-/// A moment for the round of `seed`, within `changes` of what it is counted from.
-pub(crate) fn some_changes(seed: u64, changes: u64) -> u64 {
-    Rand64::new(u128::from(seed) ^ 0x7077_6375).rand_range(0..changes)
+        self.acknowledged = found;
+        Ok(())
+    }
 }
