@@ -158,6 +158,17 @@ fn is_aligned(offset: u64, bytes: &[u8]) -> bool {
         && (bytes.as_ptr() as usize).is_multiple_of(DIRECT_ALIGNMENT_BYTES)
 }
 
+/// The flag by which every write is durable, with the length, when it returns. Its name in rustix 1.1 stands for `O_SYNC`
+/// on Linux, with which a write may also have to wait for the file's times to be durable.
+#[cfg(target_os = "linux")]
+const O_DSYNC: u32 = if cfg!(any(target_arch = "sparc", target_arch = "sparc64")) {
+    0x2000
+} else if cfg!(any(target_arch = "mips", target_arch = "mips64")) {
+    0x10
+} else {
+    0x1000
+};
+
 /// Opens the file a second time, past the page cache. None where that cannot be had, for whatever reason: the file
 /// is open already, and everything can be done without.
 #[cfg(target_os = "linux")]
@@ -165,7 +176,8 @@ fn open_direct(path: &Path, file: &File) -> Option<File> {
     use rustix::fs::OFlags;
     use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 
-    let flags = (OFlags::DIRECT | OFlags::DSYNC).bits().cast_signed();
+    const { assert!(OFlags::SYNC.bits() & O_DSYNC == O_DSYNC) };
+    let flags = (OFlags::DIRECT.bits() | O_DSYNC).cast_signed();
     let direct = OpenOptions::new().write(true).custom_flags(flags).open(path).ok()?;
     let (one, other) = (file.metadata().ok()?, direct.metadata().ok()?);
     ((one.dev(), one.ino()) == (other.dev(), other.ino())).then_some(direct)

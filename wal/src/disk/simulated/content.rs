@@ -11,16 +11,28 @@ const PAGE: usize = PAGE_BYTES as usize;
 
 type Page = [u8; PAGE];
 
+/// A run of pages. Two levels keep the first write after a copy cheap in large files too.
+#[derive(Clone, Debug)]
+struct Chunk([Option<Arc<Page>>; CHUNK_PAGES as usize]);
+
+const CHUNK_PAGES: u64 = 64;
+
+impl Default for Chunk {
+    fn default() -> Chunk {
+        Chunk([const { None }; CHUNK_PAGES as usize])
+    }
+}
+
 /// What a file holds.
 ///
 /// # Invariants
 ///
 /// - A page that is missing is all zeros.
-/// - Every byte of a page at or past `length` is zero, and no page lies wholly past it.
+/// - Every byte of a page at or past `length` is zero.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Content {
     length: u64,
-    pages: Arc<BTreeMap<u64, Arc<Page>>>,
+    chunks: Arc<BTreeMap<u64, Arc<Chunk>>>,
 }
 
 impl Content {
@@ -34,11 +46,11 @@ impl Content {
         let mut done = 0;
         for (page, range) in pages_of(offset, count) {
             let target = &mut buffer[done..done + range.len()];
-            match self.pages.get(&page) {
-                Some(bytes) => target.copy_from_slice(&bytes[range.clone()]),
+            done += range.len();
+            match self.page(page) {
+                Some(bytes) => target.copy_from_slice(&bytes[range]),
                 None => target.fill(0),
             }
-            done += range.len();
         }
         count
     }
@@ -49,24 +61,26 @@ impl Content {
             return;
         }
         self.length = self.length.max(offset + bytes.len() as u64);
-        let pages = Arc::make_mut(&mut self.pages);
         let mut done = 0;
         for (page, range) in pages_of(offset, bytes.len()) {
             let piece = &bytes[done..done + range.len()];
             done += range.len();
             if is_zero(piece) {
                 // Zeros cost no memory: segments are prepared with many of them.
-                if range.len() == PAGE {
-                    pages.remove(&page);
-                } else if let Some(old) = pages.get_mut(&page) {
-                    Arc::make_mut(old)[range].fill(0);
+                if self.page(page).is_some() {
+                    let old = self.page_mut(page);
+                    if range.len() == PAGE {
+                        *old = None;
+                    } else if let Some(old) = old {
+                        Arc::make_mut(old)[range].fill(0);
+                    }
                 }
             } else if range.len() == PAGE {
                 let mut whole = [0; PAGE];
                 whole.copy_from_slice(piece);
-                pages.insert(page, Arc::new(whole));
+                *self.page_mut(page) = Some(Arc::new(whole));
             } else {
-                let old = pages.entry(page).or_insert_with(|| Arc::new([0; PAGE]));
+                let old = self.page_mut(page).get_or_insert_with(|| Arc::new([0; PAGE]));
                 Arc::make_mut(old)[range].copy_from_slice(piece);
             }
         }
@@ -75,13 +89,18 @@ impl Content {
     /// Cuts the file, or grows it with zeros.
     pub(super) fn set_length(&mut self, length: u64) {
         if length < self.length {
-            let pages = Arc::make_mut(&mut self.pages);
-            pages.split_off(&length.div_ceil(PAGE_BYTES));
             let kept = (length % PAGE_BYTES) as usize;
-            if kept > 0
-                && let Some(last) = pages.get_mut(&(length / PAGE_BYTES))
-            {
-                Arc::make_mut(last)[kept..].fill(0);
+            let last = length / PAGE_BYTES;
+            if kept > 0 && self.page(last).is_some() {
+                if let Some(last) = self.page_mut(last) {
+                    Arc::make_mut(last)[kept..].fill(0);
+                }
+            }
+            let pages = length.div_ceil(PAGE_BYTES);
+            let chunks = Arc::make_mut(&mut self.chunks);
+            chunks.split_off(&pages.div_ceil(CHUNK_PAGES));
+            if let Some(last) = chunks.get_mut(&(pages / CHUNK_PAGES)) {
+                Arc::make_mut(last).0[(pages % CHUNK_PAGES) as usize..].fill(None);
             }
         }
         self.length = length;
@@ -95,9 +114,17 @@ impl Content {
     /// Turns one bit over. The place must lie in the file.
     pub(super) fn flip_bit(&mut self, offset: u64, bit: u8) {
         assert!(offset < self.length, "byte {offset} of a file of {} bytes", self.length);
-        let pages = Arc::make_mut(&mut self.pages);
-        let page = pages.entry(offset / PAGE_BYTES).or_insert_with(|| Arc::new([0; PAGE]));
+        let page = self.page_mut(offset / PAGE_BYTES).get_or_insert_with(|| Arc::new([0; PAGE]));
         Arc::make_mut(page)[(offset % PAGE_BYTES) as usize] ^= 1 << bit;
+    }
+
+    fn page(&self, page: u64) -> Option<&Arc<Page>> {
+        self.chunks.get(&(page / CHUNK_PAGES))?.0[(page % CHUNK_PAGES) as usize].as_ref()
+    }
+
+    fn page_mut(&mut self, page: u64) -> &mut Option<Arc<Page>> {
+        let chunk = Arc::make_mut(&mut self.chunks).entry(page / CHUNK_PAGES).or_default();
+        &mut Arc::make_mut(chunk).0[(page % CHUNK_PAGES) as usize]
     }
 }
 
@@ -127,10 +154,32 @@ mod tests {
     use super::*;
 
     #[test]
+    fn bytes_in_many_chunks_are_cut_and_copied_like_those_of_a_vector() {
+        let mut content = Content::default();
+        let mut model = Vec::new();
+        let chunk = (CHUNK_PAGES * PAGE_BYTES) as usize;
+        for length in [3 * chunk + 5, chunk, 2 * chunk + PAGE, chunk + 3 * PAGE, 0, chunk + 1] {
+            model.resize(length, 0);
+            content.set_length(length as u64);
+            let copy = content.clone();
+            let before = model.clone();
+            for at in (0..length).step_by(1000) {
+                content.write(at as u64, &[at as u8 | 1]);
+                model[at] = at as u8 | 1;
+            }
+            for (content, model) in [(&content, &model), (&copy, &before)] {
+                let mut bytes = vec![9; length];
+                assert_eq!(content.read(0, &mut bytes), length);
+                assert!(bytes == *model, "{length}");
+            }
+        }
+    }
+
+    #[test]
     fn zeros_take_no_pages_and_cut_bytes_do_not_come_back() {
         let mut content = Content::default();
         content.write(0, &[0; 100_000]);
-        assert_eq!((content.length(), content.pages.len()), (100_000, 0));
+        assert_eq!((content.length(), content.chunks.len()), (100_000, 0));
         content.write(4000, &[7; 200]);
         let copy = content.clone();
         content.set_length(4050);

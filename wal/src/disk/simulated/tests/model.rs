@@ -100,13 +100,14 @@ fn write_to(bytes: &mut Vec<u8>, offset: u64, new: &[u8]) {
 }
 
 type Names = BTreeMap<&'static str, usize>;
+type NameChange = Box<dyn Fn(&mut Names)>;
 
 struct Run {
     disk: SimDisk,
     seen: Names,
     durable: Names,
     /// Changes of names with the directories that they are in.
-    pending: Vec<(BTreeSet<usize>, Box<dyn Fn(&mut Names)>)>,
+    pending: Vec<(BTreeSet<usize>, NameChange)>,
     files: Vec<(Model, Arc<dyn DiskFile>)>,
     stamp: u8,
 }
