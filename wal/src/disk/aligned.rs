@@ -15,7 +15,8 @@ use super::DIRECT_ALIGNMENT_BYTES;
 /// - `storage[start]` is aligned, unless the capacity is zero.
 /// - `storage` is never grown in place, so the place that `start` was computed for stays.
 pub struct AlignedBuffer {
-    /// Always as long as its allocation: appending then writes over bytes and need not initialise any.
+    /// Always as long as its allocation: appending then writes over bytes and need not initialise
+    /// any.
     storage: Vec<u8>,
     start: usize,
     capacity: usize,
@@ -23,8 +24,8 @@ pub struct AlignedBuffer {
 }
 
 impl AlignedBuffer {
-    /// An empty buffer that holds at least `bytes` bytes before it has to grow. The capacity is a multiple
-    /// of [`DIRECT_ALIGNMENT_BYTES`].
+    /// An empty buffer that holds at least `bytes` bytes before it has to grow. The capacity is a
+    /// multiple of [`DIRECT_ALIGNMENT_BYTES`].
     pub fn with_capacity(bytes: usize) -> AlignedBuffer {
         let capacity = bytes.next_multiple_of(DIRECT_ALIGNMENT_BYTES);
         if capacity == 0 {

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use super::{AlignedBuffer, DIRECT_ALIGNMENT_BYTES, Disk, Open, read_exact_at};
 
-/// Runs an empty disk through the contract of [`Disk`] and [`DiskFile`](super::DiskFile), as far as it can be seen without
-/// a power cut. Says in words what was not as promised. The disk is empty again if all is well.
+/// Runs an empty disk through the contract of [`Disk`] and [`DiskFile`](super::DiskFile), as far as
+/// it can be seen without a power cut. Says in words what was not as promised. The disk is empty
+/// again if all is well.
 pub fn check(disk: &Arc<dyn Disk>) -> Result<(), String> {
     check_names_refused(disk)?;
     check_open(disk)?;

@@ -14,8 +14,9 @@ use file::SystemFile;
 /// How [`FileDisk::open`] treats the directory.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct FileDiskOptions {
-    /// Whether aligned [`DiskFile::write_and_sync_at`] calls bypass the page cache where the system can do that.
-    /// Default true. Without it each costs a write and an fdatasync, about a quarter more time.
+    /// Whether aligned [`DiskFile::write_and_sync_at`] calls bypass the page cache where the system
+    /// can do that. Default true. Without it each costs a write and an fdatasync, about a quarter
+    /// more time.
     pub direct: bool,
     /// Whether a missing directory is made, with those above it. Default true.
     pub create: bool,
@@ -45,8 +46,8 @@ impl FileDiskOptions {
 
 /// A [`Disk`] that is a directory of the file system.
 ///
-/// Directories that it makes are durable at once. A file named `LOCK` in the directory bears the lock; it is
-/// neither listed nor opened nor removed through this trait. A full file system answers
+/// Directories that it makes are durable at once. A file named `LOCK` in the directory bears the
+/// lock; it is neither listed nor opened nor removed through this trait. A full file system answers
 /// [`io::ErrorKind::StorageFull`]. A name that is not UTF-8 is listed with replacement characters.
 #[derive(Debug)]
 pub struct FileDisk {
@@ -68,9 +69,9 @@ impl FileDisk {
         Ok(disk)
     }
 
-    /// Opens a directory of which no byte will be changed: every call that would change something fails with
-    /// [`io::ErrorKind::ReadOnlyFilesystem`]. Its lock is shared with other readers and refused while a
-    /// writer holds it; where no writer ever made the lock file, nothing is locked.
+    /// Opens a directory of which no byte will be changed: every call that would change something
+    /// fails with [`io::ErrorKind::ReadOnlyFilesystem`]. Its lock is shared with other readers and
+    /// refused while a writer holds it; where no writer ever made the lock file, nothing is locked.
     pub fn open_read_only(root: impl AsRef<Path>) -> io::Result<FileDisk> {
         FileDisk::at(root.as_ref(), false, true)
     }
@@ -201,8 +202,8 @@ struct FileLock {
 
 impl DiskLock for FileLock {}
 
-/// Makes a directory and those above it that are missing, and makes their names durable, so that a file in a new
-/// directory needs no more than the sync of that directory.
+/// Makes a directory and those above it that are missing, and makes their names durable, so that a
+/// file in a new directory needs no more than the sync of that directory.
 fn make_directories(path: &Path) -> io::Result<()> {
     let mut missing = Vec::new();
     let mut next = Some(path);
@@ -228,8 +229,9 @@ fn make_directories(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes the names that lead to a directory durable, within its file system. Who made the directory, a user or a
-/// process of ours that was killed, may not have done that; and everything in it hangs on them.
+/// Makes the names that lead to a directory durable, within its file system. Who made the
+/// directory, a user or a process of ours that was killed, may not have done that; and everything
+/// in it hangs on them.
 fn sync_names_above(path: &Path) -> io::Result<()> {
     let path = fs::canonicalize(path)?;
     for directory in path.ancestors().skip(1) {
@@ -261,7 +263,8 @@ fn sync_directory_at(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
-/// Elsewhere a directory cannot be opened as a file; the file system orders changes of names by itself.
+/// Elsewhere a directory cannot be opened as a file; the file system orders changes of names by
+/// itself.
 #[cfg(not(unix))]
 fn sync_directory_at(path: &Path) -> io::Result<()> {
     fs::metadata(path).map(drop)

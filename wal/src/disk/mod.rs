@@ -1,7 +1,9 @@
-//! The disk under a log: a small trait, the file system behind it, and a simulated disk that forgets.
+//! The disk under a log: a small trait, the file system behind it, and a simulated disk that
+//! forgets.
 //!
-//! A [`Disk`] is one directory and what lies below it. Names are relative, with `/` between the parts
-//! (`manifest`, `log/0000000000000001.log`). The same log code runs on [`FileDisk`] and on [`SimDisk`].
+//! A [`Disk`] is one directory and what lies below it. Names are relative, with `/` between the
+//! parts (`manifest`, `log/0000000000000001.log`). The same log code runs on [`FileDisk`] and on
+//! [`SimDisk`].
 
 mod aligned;
 pub mod conformance;
@@ -17,8 +19,8 @@ pub use aligned::AlignedBuffer;
 pub use file_system::{FileDisk, FileDiskOptions};
 pub use simulated::{Call, Effect, Fault, Operation, SimDisk, SimStats, Survivors};
 
-/// Memory, offsets and lengths of [`DiskFile::write_and_sync_at`] are multiples of this, so that a write can
-/// bypass the page cache.
+/// Memory, offsets and lengths of [`DiskFile::write_and_sync_at`] are multiples of this, so that a
+/// write can bypass the page cache.
 pub const DIRECT_ALIGNMENT_BYTES: usize = 4096;
 
 /// How [`Disk::open`] treats a file.
@@ -37,8 +39,8 @@ pub enum Open {
 /// One directory, and the files and directories below it.
 ///
 /// What is promised: a change of names (a file created, renamed, removed) survives a power cut once
-/// [`Disk::sync_directory`] of its directory has returned, and not before. What a file contains survives once
-/// [`DiskFile::sync`] or [`DiskFile::write_and_sync_at`] has returned.
+/// [`Disk::sync_directory`] of its directory has returned, and not before. What a file contains
+/// survives once [`DiskFile::sync`] or [`DiskFile::write_and_sync_at`] has returned.
 pub trait Disk: fmt::Debug + Send + Sync {
     /// Opens a file.
     fn open(&self, name: &str, open: Open) -> io::Result<Arc<dyn DiskFile>>;
@@ -46,11 +48,11 @@ pub trait Disk: fmt::Debug + Send + Sync {
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
     /// Removes a file, or a directory with everything below it. Open handles stay usable.
     fn remove(&self, name: &str) -> io::Result<()>;
-    /// The names directly below a directory (`""` is the root), sorted, without their path. A missing
-    /// directory is [`io::ErrorKind::NotFound`].
+    /// The names directly below a directory (`""` is the root), sorted, without their path. A
+    /// missing directory is [`io::ErrorKind::NotFound`].
     fn list(&self, directory: &str) -> io::Result<Vec<String>>;
-    /// Makes the names in a directory durable. Creates the directory, and makes its own name durable in its
-    /// parents, if it is missing.
+    /// Makes the names in a directory durable. Creates the directory, and makes its own name
+    /// durable in its parents, if it is missing.
     fn sync_directory(&self, directory: &str) -> io::Result<()>;
     /// Locks the whole directory for one owner until the guard is dropped;
     /// [`io::ErrorKind::WouldBlock`] if somebody else has it.
@@ -64,13 +66,15 @@ pub trait DiskLock: fmt::Debug + Send + Sync {}
 
 /// An open file. All calls take `&self`; callers see to it that writes do not overlap in time.
 pub trait DiskFile: fmt::Debug + Send + Sync {
-    /// Reads into `buffer` from `offset`; returns how much was read, less than asked only at the end of the file.
+    /// Reads into `buffer` from `offset`; returns how much was read, less than asked only at the
+    /// end of the file.
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize>;
-    /// Writes all of `bytes` at `offset`, growing the file if needed. Not durable until [`DiskFile::sync`].
+    /// Writes all of `bytes` at `offset`, growing the file if needed. Not durable until
+    /// [`DiskFile::sync`].
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
-    /// Writes all of `bytes` at `offset`; they, and the length they need, are durable when it returns. Says
-    /// nothing about earlier [`DiskFile::write_at`] calls. Where buffer, offset and length are multiples of
-    /// [`DIRECT_ALIGNMENT_BYTES`] it may bypass the page cache.
+    /// Writes all of `bytes` at `offset`; they, and the length they need, are durable when it
+    /// returns. Says nothing about earlier [`DiskFile::write_at`] calls. Where buffer, offset and
+    /// length are multiples of [`DIRECT_ALIGNMENT_BYTES`] it may bypass the page cache.
     fn write_and_sync_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
     /// Makes everything written so far durable, with the length.
     fn sync(&self) -> io::Result<()>;

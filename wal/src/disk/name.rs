@@ -2,11 +2,13 @@
 
 use std::io;
 
-/// The file that bears the lock of a directory. It belongs to the disk: no other file may have its name, and it is not listed.
+/// The file that bears the lock of a directory. It belongs to the disk: no other file may have its
+/// name, and it is not listed.
 pub(super) const LOCK_NAME: &str = "LOCK";
 
-/// Refuses the name of a file or directory that does not lie below the disk's root: an empty or absolute one,
-/// one with an empty part, with `.` or `..`, with a backslash or a zero byte, or that of the lock.
+/// Refuses the name of a file or directory that does not lie below the disk's root: an empty or
+/// absolute one, one with an empty part, with `.` or `..`, with a backslash or a zero byte, or that
+/// of the lock.
 pub(super) fn check(name: &str) -> io::Result<()> {
     let bad_part = |part: &str| part.is_empty() || part == "." || part == "..";
     let of_the_lock = name.split('/').next() == Some(LOCK_NAME);

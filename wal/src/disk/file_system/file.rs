@@ -1,4 +1,5 @@
-//! One file of the file system: a handle through the page cache, and where it can be had one past it.
+//! One file of the file system: a handle through the page cache, and where it can be had one past
+//! it.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -7,13 +8,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::disk::{DIRECT_ALIGNMENT_BYTES, DiskFile, Open};
 
-/// An open file. Reads and plain writes go through the page cache; the kernel keeps it in step with writes past it.
+/// An open file. Reads and plain writes go through the page cache; the kernel keeps it in step with
+/// writes past it.
 #[derive(Debug)]
 pub(super) struct SystemFile {
     file: File,
     writable: bool,
-    /// Writes past the page cache, each durable when it returns. Opened with the file and not when first needed:
-    /// by then its name may belong to another file.
+    /// Writes past the page cache, each durable when it returns. Opened with the file and not when
+    /// first needed: by then its name may belong to another file.
     direct: Option<File>,
     /// Cleared for good once the system has refused a write past the page cache.
     direct_works: AtomicBool,
@@ -67,7 +69,8 @@ impl SystemFile {
                     done += whole;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // What EINVAL and EOPNOTSUPP are: the file system does not do this, and wrote nothing.
+                // What EINVAL and EOPNOTSUPP are: the file system does not do this, and wrote
+                // nothing.
                 Err(error)
                     if matches!(
                         error.kind(),
@@ -136,7 +139,8 @@ impl DiskFile for SystemFile {
         if length > before
             && let Err(error) = reserve(&self.file, length)
         {
-            // Gives back what was reserved before space ran out. If that fails too, the first cause is the one to tell.
+            // Gives back what was reserved before space ran out. If that fails too, the first cause
+            // is the one to tell.
             let _ = self.file.set_len(before);
             return Err(error);
         }
@@ -158,8 +162,9 @@ fn is_aligned(offset: u64, bytes: &[u8]) -> bool {
         && (bytes.as_ptr() as usize).is_multiple_of(DIRECT_ALIGNMENT_BYTES)
 }
 
-/// The flag by which every write is durable, with the length, when it returns. Its name in rustix 1.1 stands for `O_SYNC`
-/// on Linux, with which a write may also have to wait for the file's times to be durable.
+/// The flag by which every write is durable, with the length, when it returns. Its name in rustix
+/// 1.1 stands for `O_SYNC` on Linux, with which a write may also have to wait for the file's times
+/// to be durable.
 #[cfg(target_os = "linux")]
 const O_DSYNC: u32 = if cfg!(any(target_arch = "sparc", target_arch = "sparc64")) {
     0x2000
@@ -169,8 +174,8 @@ const O_DSYNC: u32 = if cfg!(any(target_arch = "sparc", target_arch = "sparc64")
     0x1000
 };
 
-/// Opens the file a second time, past the page cache. None where that cannot be had, for whatever reason: the file
-/// is open already, and everything can be done without.
+/// Opens the file a second time, past the page cache. None where that cannot be had, for whatever
+/// reason: the file is open already, and everything can be done without.
 #[cfg(target_os = "linux")]
 fn open_direct(path: &Path, file: &File) -> Option<File> {
     use rustix::fs::OFlags;
@@ -188,7 +193,8 @@ fn open_direct(_: &Path, _: &File) -> Option<File> {
     None
 }
 
-/// Reserves space where the file system can; where it cannot, space is found missing when it is written.
+/// Reserves space where the file system can; where it cannot, space is found missing when it is
+/// written.
 #[cfg(target_os = "linux")]
 fn reserve(file: &File, length: u64) -> io::Result<()> {
     use rustix::fs::{FallocateFlags, fallocate};

@@ -1,6 +1,6 @@
 //! The bytes of one file, in pages that copies share until one of them writes.
 
-#![allow(clippy::cast_possible_truncation, reason = "what is cast lies within a page or a slice")]
+#![allow(clippy::cast_possible_truncation, reason = "it lies within a page or a slice")]
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -91,10 +91,11 @@ impl Content {
         if length < self.length {
             let kept = (length % PAGE_BYTES) as usize;
             let last = length / PAGE_BYTES;
-            if kept > 0 && self.page(last).is_some() {
-                if let Some(last) = self.page_mut(last) {
-                    Arc::make_mut(last)[kept..].fill(0);
-                }
+            if kept > 0
+                && self.page(last).is_some()
+                && let Some(last) = self.page_mut(last)
+            {
+                Arc::make_mut(last)[kept..].fill(0);
             }
             let pages = length.div_ceil(PAGE_BYTES);
             let chunks = Arc::make_mut(&mut self.chunks);
@@ -145,7 +146,8 @@ fn pages_of(offset: u64, count: usize) -> impl Iterator<Item = (u64, Range<usize
 }
 
 fn is_zero(bytes: &[u8]) -> bool {
-    // In pieces that the compiler turns into wide comparisons, ending at the first that is not zero.
+    // In pieces that the compiler turns into wide comparisons, ending at the first that is not
+    // zero.
     bytes.chunks(256).all(|piece| piece.iter().fold(0, |all, byte| all | byte) == 0)
 }
 

@@ -61,23 +61,23 @@ impl fmt::Display for Call {
 /// How much of a failing operation happens all the same.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Nothing happens. A failed sync also takes what was pending for written: it can still be read,
-    /// but no later sync makes it durable, unless it is written again.
+    /// Nothing happens. A failed sync also takes what was pending for written: it can still be
+    /// read, but no later sync makes it durable, unless it is written again.
     Nothing,
-    /// Some of it: a write puts the first part of its bytes into the page cache, a sync makes any of the pending sectors
-    /// durable and takes the others for written, a sync of a directory makes the first of its changes durable. A
-    /// `write_and_sync_at` does both: readers see all of its bytes, and any of their sectors are on the disk.
-    /// A change of names happens.
+    /// Some of it: a write puts the first part of its bytes into the page cache, a sync makes any
+    /// of the pending sectors durable and takes the others for written, a sync of a directory makes
+    /// the first of its changes durable. A `write_and_sync_at` does both: readers see all of its
+    /// bytes, and any of their sectors are on the disk. A change of names happens.
     Part,
     /// All of it, as if only the answer had been lost.
     Whole,
 }
 
-/// An error that a simulated disk answers with, once or for good: which call it hits, what the error is, and how much
-/// of the call happens all the same.
+/// An error that a simulated disk answers with, once or for good: which call it hits, what the
+/// error is, and how much of the call happens all the same.
 ///
-/// It hits the first call that fits at or after its number: `Fault::at_operation(disk.operations() + 3)` the third
-/// from now.
+/// It hits the first call that fits at or after its number: `Fault::at_operation(disk.operations()
+/// + 3)` the third from now.
 #[derive(Clone, Debug)]
 pub struct Fault {
     reads: bool,

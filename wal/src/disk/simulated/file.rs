@@ -1,6 +1,7 @@
-//! One file of the simulated disk: what is durable, what a reader sees, and the changes between the two.
+//! One file of the simulated disk: what is durable, what a reader sees, and the changes between the
+//! two.
 
-#![allow(clippy::cast_possible_truncation, reason = "what is cast lies within a page or a slice")]
+#![allow(clippy::cast_possible_truncation, reason = "it lies within a page or a slice")]
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -16,8 +17,8 @@ pub(super) const SECTOR_BYTES: u64 = 512;
 ///
 /// # Invariants
 ///
-/// - `current` is `None` if and only if readers see what is durable: nothing is pending, and no failed sync left
-///   bytes in the page cache that are not on the disk.
+/// - `current` is `None` if and only if readers see what is durable: nothing is pending, and no
+///   failed sync left bytes in the page cache that are not on the disk.
 /// - `pending` is in issue order.
 #[derive(Clone, Debug, Default)]
 pub(super) struct FileState {
@@ -105,8 +106,9 @@ impl Pending {
         }
     }
 
-    /// Puts newer bytes that became durable into an older write, which must not undo them if it survives a crash.
-    /// Says whether anything of the older is left. It is not split: its sectors stay whole.
+    /// Puts newer bytes that became durable into an older write, which must not undo them if it
+    /// survives a crash. Says whether anything of the older is left. It is not split: its sectors
+    /// stay whole.
     fn overwrite(&mut self, new_offset: u64, new: &[u8]) -> bool {
         let Change::Write { offset, bytes } = &mut self.change else { return true };
         let (from, to) = (*offset, *offset + bytes.len() as u64);
@@ -161,8 +163,8 @@ impl FileState {
         self.pending.push(Pending { sequence, change });
     }
 
-    /// Writes bytes that are durable at once, and nothing else but a pending cut: that the file system orders
-    /// before later bytes, together with what was written before it.
+    /// Writes bytes that are durable at once, and nothing else but a pending cut: that the file
+    /// system orders before later bytes, together with what was written before it.
     pub(super) fn write_durable(&mut self, offset: u64, bytes: &[u8]) {
         if bytes.is_empty() {
             return;
@@ -181,7 +183,8 @@ impl FileState {
         }
     }
 
-    /// Makes everything durable that was written since the last sync. What a failed sync left stays in the cache only.
+    /// Makes everything durable that was written since the last sync. What a failed sync left stays
+    /// in the cache only.
     pub(super) fn sync(&mut self) {
         if self.diverged {
             for pending in self.pending.drain(..) {
@@ -193,8 +196,8 @@ impl FileState {
         }
     }
 
-    /// A sync that fails: of what is pending, nothing or any sectors become durable, and all of it is taken for
-    /// written. It can still be read, and no later sync will write it.
+    /// A sync that fails: of what is pending, nothing or any sectors become durable, and all of it
+    /// is taken for written. It can still be read, and no later sync will write it.
     pub(super) fn fail_sync(&mut self, survivors: Option<&mut Generator>) {
         if let Some(random) = survivors {
             self.durable = self.some_sectors(random, false);
@@ -225,8 +228,9 @@ impl FileState {
         }
     }
 
-    /// What the disk holds if each pending sector was written or not, as chance has it. A sector shows what the
-    /// cache held at some moment. With `lose_blocks`, a block in which a write was lost may be all zeros.
+    /// What the disk holds if each pending sector was written or not, as chance has it. A sector
+    /// shows what the cache held at some moment. With `lose_blocks`, a block in which a write was
+    /// lost may be all zeros.
     pub(super) fn some_sectors(&self, random: &mut Generator, lose_blocks: bool) -> Content {
         let mut versions = self.versions_of_sectors();
         let mut lost_blocks = Vec::new();

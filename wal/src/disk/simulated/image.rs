@@ -1,5 +1,5 @@
-//! Looking at a simulated disk and changing it from outside, as a test does. None of this counts as an operation or
-//! a read, and none of it fails because of a planned fault or crash.
+//! Looking at a simulated disk and changing it from outside, as a test does. None of this counts as
+//! an operation or a read, and none of it fails because of a planned fault or crash.
 
 use std::fs;
 use std::io;
@@ -29,8 +29,8 @@ impl SimDisk {
         Some(bytes)
     }
 
-    /// Puts a file there, durable with its name (and the names beside it), in place of what bore the name.
-    /// Fails if the name is not allowed or is that of a directory.
+    /// Puts a file there, durable with its name (and the names beside it), in place of what bore
+    /// the name. Fails if the name is not allowed or is that of a directory.
     pub fn write_file(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         name::check(name)?;
         let mut state = self.state();
@@ -48,7 +48,8 @@ impl SimDisk {
     }
 
     /// Turns over one bit (0 to 7) of a file, on the disk and in the cache above it.
-    /// [`io::ErrorKind::NotFound`] without such a file, [`io::ErrorKind::InvalidInput`] past its end.
+    /// [`io::ErrorKind::NotFound`] without such a file, [`io::ErrorKind::InvalidInput`] past its
+    /// end.
     pub fn flip_bit(&self, name: &str, byte_offset: u64, bit: u8) -> io::Result<()> {
         let mut state = self.state();
         let file = state.names.seen.file(name)?;
@@ -60,7 +61,8 @@ impl SimDisk {
         Ok(())
     }
 
-    /// Drops from the cache what failed syncs left there: readers see what is on the disk, and what is pending.
+    /// Drops from the cache what failed syncs left there: readers see what is on the disk, and what
+    /// is pending.
     pub fn forget_failed_writes(&self) {
         self.state().files.values_mut().for_each(FileState::forget_failed);
     }
@@ -87,8 +89,8 @@ impl SimDisk {
         Ok(())
     }
 
-    /// Writes every file and directory, as they are seen, below a real directory, which is made if missing.
-    /// What stands there besides stays. Nothing is synced.
+    /// Writes every file and directory, as they are seen, below a real directory, which is made if
+    /// missing. What stands there besides stays. Nothing is synced.
     pub fn copy_to_directory(&self, directory: impl AsRef<Path>) -> io::Result<()> {
         let root = directory.as_ref();
         fs::create_dir_all(root)?;

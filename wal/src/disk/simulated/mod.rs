@@ -1,7 +1,8 @@
 //! A disk in memory that forgets, tears, lies and fails as it is told.
 //!
-//! What was not synced can be lost by a crash: all of it, all behind some moment, or any sectors of it. Names that
-//! were not synced likewise. Whatever chance decides follows from seeds: the same calls give the same disk.
+//! What was not synced can be lost by a crash: all of it, all behind some moment, or any sectors of
+//! it. Names that were not synced likewise. Whatever chance decides follows from seeds: the same
+//! calls give the same disk.
 //!
 //! # Not done
 //!
@@ -34,13 +35,16 @@ use state::{Outcome, State, crash_error};
 
 /// A [`Disk`] in memory for tests and simulations. Clones are handles to the same disk.
 ///
-/// Each call that changes something is one operation, numbered from 1; other calls are reads, counted apart. Taking
-/// the lock is neither, nor is a change that is refused: a file that is missing, no space. An operation can be made to fail ([`SimDisk::fail`]) or to be the one during which the power
-/// goes ([`SimDisk::crash_at`]); [`SimDisk::crash`] gives the disk that is found afterwards.
+/// Each call that changes something is one operation, numbered from 1; other calls are reads,
+/// counted apart. Taking the lock is neither, nor is a change that is refused: a file that is
+/// missing, no space. An operation can be made to fail ([`SimDisk::fail`]) or to be the one during
+/// which the power goes ([`SimDisk::crash_at`]); [`SimDisk::crash`] gives the disk that is found
+/// afterwards.
 ///
-/// Each file is a run of 512-byte sectors. A write tears only between them, and a sector whose bytes do not change is
-/// never harmed. Directories that an operation makes are durable at once, with the names beside them. A rename from
-/// one directory to another becomes durable with either of them, together with every change of names before it.
+/// Each file is a run of 512-byte sectors. A write tears only between them, and a sector whose
+/// bytes do not change is never harmed. Directories that an operation makes are durable at once,
+/// with the names beside them. A rename from one directory to another becomes durable with either
+/// of them, together with every change of names before it.
 #[derive(Clone)]
 pub struct SimDisk {
     state: Arc<Mutex<State>>,
@@ -53,7 +57,8 @@ pub enum Survivors {
     Nothing,
     /// Everything, but for what a failed sync lost.
     Everything,
-    /// What came first, up to a moment that the seed picks; it may lie inside a write, between two sectors.
+    /// What came first, up to a moment that the seed picks; it may lie inside a write, between two
+    /// sectors.
     Prefix {
         /// Picks the moment.
         seed: u64,
@@ -63,8 +68,8 @@ pub enum Survivors {
         /// Picks them.
         seed: u64,
     },
-    /// As [`Survivors::RandomSectors`], and each 4-KiB block in which a sector was lost may be all zeros, durable bytes
-    /// included. This is beyond what a log can survive; it must find out.
+    /// As [`Survivors::RandomSectors`], and each 4-KiB block in which a sector was lost may be all
+    /// zeros, durable bytes included. This is beyond what a log can survive; it must find out.
     LoseBlocks {
         /// Picks them.
         seed: u64,
@@ -129,7 +134,8 @@ impl fmt::Display for Operation {
 }
 
 impl SimDisk {
-    /// An empty disk. The seed decides what chance decides, together with the seeds of [`Survivors`].
+    /// An empty disk. The seed decides what chance decides, together with the seeds of
+    /// [`Survivors`].
     pub fn new(seed: u64) -> SimDisk {
         SimDisk::from_state(State::new(seed))
     }
@@ -163,9 +169,10 @@ impl SimDisk {
         self.state().faults.clear();
     }
 
-    /// Plans the power cut: the operation with this number (or the next, if that has passed) and every call after it, reads
-    /// included, answer an error that [`SimDisk::is_crash`] knows. What that operation changes is pending,
-    /// whatever it is: [`SimDisk::crash`] decides how much of it is found.
+    /// Plans the power cut: the operation with this number (or the next, if that has passed) and
+    /// every call after it, reads included, answer an error that [`SimDisk::is_crash`] knows. What
+    /// that operation changes is pending, whatever it is: [`SimDisk::crash`] decides how much of it
+    /// is found.
     pub fn crash_at(&self, operation: u64) {
         self.state().crash_at = Some(operation);
     }
@@ -180,22 +187,25 @@ impl SimDisk {
         error.get_ref().is_some_and(|inner| inner.is::<SimulatedCrash>())
     }
 
-    /// The disk that is found after a power cut at this moment, as a new process opens it: everything on it durable,
-    /// unlocked, no fault planned, counts at zero, the same seed and capacity. This disk stays as it is.
+    /// The disk that is found after a power cut at this moment, as a new process opens it:
+    /// everything on it durable, unlocked, no fault planned, counts at zero, the same seed and
+    /// capacity. This disk stays as it is.
     #[must_use]
     pub fn crash(&self, survivors: Survivors) -> SimDisk {
         SimDisk::from_state(self.state().crash(survivors))
     }
 
-    /// A copy of this disk, as a new process finds it when only the old process died: what is pending still is,
-    /// unlocked, no fault planned, counts at zero. The two are independent from then on, and share memory until they differ.
+    /// A copy of this disk, as a new process finds it when only the old process died: what is
+    /// pending still is, unlocked, no fault planned, counts at zero. The two are independent from
+    /// then on, and share memory until they differ.
     #[must_use]
     pub fn fork(&self) -> SimDisk {
         SimDisk::from_state(self.state().fork())
     }
 
-    /// How many bytes the files may have together; more is [`io::ErrorKind::StorageFull`], and nothing is written. A file
-    /// counts with its length until it has neither a name nor an open handle. `None`, the beginning, is no limit.
+    /// How many bytes the files may have together; more is [`io::ErrorKind::StorageFull`], and
+    /// nothing is written. A file counts with its length until it has neither a name nor an open
+    /// handle. `None`, the beginning, is no limit.
     pub fn set_capacity_bytes(&self, capacity_bytes: Option<u64>) {
         self.state().capacity_bytes = capacity_bytes;
     }

@@ -1,4 +1,5 @@
-//! The names of the simulated disk's files: those that a crash leaves, those seen, and the changes between the two.
+//! The names of the simulated disk's files: those that a crash leaves, those seen, and the changes
+//! between the two.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -96,7 +97,8 @@ impl Tree {
         names
     }
 
-    /// Applies a change. One that does not fit, because a change before it was lost, does what it still can.
+    /// Applies a change. One that does not fit, because a change before it was lost, does what it
+    /// still can.
     pub(super) fn apply(&mut self, change: &Change) {
         match change {
             Change::Create { name, file } => {
@@ -138,9 +140,9 @@ impl Names {
         self.pending.push(PendingName { sequence, change });
     }
 
-    /// Makes the pending changes in a directory durable, or the first so many of them. A rename from one
-    /// directory to another belongs to both, and takes with it every change before it, as a file system's own log
-    /// does; else a file could have two names or none.
+    /// Makes the pending changes in a directory durable, or the first so many of them. A rename
+    /// from one directory to another belongs to both, and takes with it every change before it, as
+    /// a file system's own log does; else a file could have two names or none.
     pub(super) fn sync(&mut self, directory: &str, limit: usize) {
         let mut chosen: Vec<bool> = vec![false; self.pending.len()];
         let in_directory = |pending: &PendingName| pending.change.is_in(directory);

@@ -134,8 +134,8 @@ impl State {
         self.names.change(sequence, change);
     }
 
-    /// Makes directories, the topmost first. They are durable at once, as is everything beside them; unless the
-    /// power goes meanwhile: then they are pending.
+    /// Makes directories, the topmost first. They are durable at once, as is everything beside
+    /// them; unless the power goes meanwhile: then they are pending.
     pub(super) fn make_directories(&mut self, missing: Vec<String>, crashes: bool) {
         for directory in missing {
             let above = parent(&directory).to_owned();
@@ -146,8 +146,8 @@ impl State {
         }
     }
 
-    /// Whether a file may grow so that so many bytes from `offset` lie in it. A write that has no room is refused before
-    /// it counts as an operation.
+    /// Whether a file may grow so that so many bytes from `offset` lie in it. A write that has no
+    /// room is refused before it counts as an operation.
     pub(super) fn check_space(&self, id: FileId, offset: u64, count: u64) -> io::Result<()> {
         self.check_not_crashed()?;
         let length = offset.saturating_add(count);
