@@ -2,12 +2,15 @@
 
 mod file;
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::name::{self, LOCK_NAME};
+use parking_lot::Mutex;
+
+use super::name::{self, LOCK_NAME, is_below, parent};
 use super::{Disk, DiskFile, DiskLock, Open};
 use file::SystemFile;
 
@@ -54,6 +57,8 @@ pub struct FileDisk {
     root: PathBuf,
     direct: bool,
     read_only: bool,
+    /// The directories whose own names this disk has made durable, with those above them.
+    durable_names: Mutex<BTreeSet<String>>,
 }
 
 impl FileDisk {
@@ -88,7 +93,8 @@ impl FileDisk {
                 format!("{} is not a directory", root.display()),
             ));
         }
-        Ok(FileDisk { root: root.to_owned(), direct, read_only })
+        let durable_names = Mutex::default();
+        Ok(FileDisk { root: root.to_owned(), direct, read_only, durable_names })
     }
 
     fn path(&self, name: &str) -> io::Result<PathBuf> {
@@ -99,6 +105,20 @@ impl FileDisk {
     fn directory_path(&self, name: &str) -> io::Result<PathBuf> {
         name::check_directory(name)?;
         Ok(if name.is_empty() { self.root.clone() } else { self.root.join(name) })
+    }
+
+    /// Makes a directory's own name durable, and those above it, once. It may have been made by a
+    /// process that was killed before it could do that.
+    fn sync_names_up_from(&self, directory: &str) -> io::Result<()> {
+        let mut synced = Vec::new();
+        let mut next = directory;
+        while !next.is_empty() && !self.durable_names.lock().contains(next) {
+            sync_directory_at(&self.directory_path(parent(next))?)?;
+            synced.push(next.to_owned());
+            next = parent(next);
+        }
+        self.durable_names.lock().extend(synced);
+        Ok(())
     }
 
     fn check_writable(&self) -> io::Result<()> {
@@ -139,6 +159,7 @@ impl Disk for FileDisk {
         let path = self.path(name)?;
         self.check_writable()?;
         if fs::symlink_metadata(&path)?.is_dir() {
+            self.durable_names.lock().retain(|other| other != name && !is_below(other, name));
             fs::remove_dir_all(path)
         } else {
             fs::remove_file(path)
@@ -161,6 +182,7 @@ impl Disk for FileDisk {
         let path = self.directory_path(directory)?;
         self.check_writable()?;
         make_directories(&path)?;
+        self.sync_names_up_from(directory)?;
         sync_directory_at(&path)
     }
 

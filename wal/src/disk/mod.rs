@@ -51,8 +51,8 @@ pub trait Disk: fmt::Debug + Send + Sync {
     /// The names directly below a directory (`""` is the root), sorted, without their path. A
     /// missing directory is [`io::ErrorKind::NotFound`].
     fn list(&self, directory: &str) -> io::Result<Vec<String>>;
-    /// Makes the names in a directory durable. Creates the directory, and makes its own name
-    /// durable in its parents, if it is missing.
+    /// Makes the names in a directory durable, and its own name in its parents. Creates the
+    /// directory if it is missing.
     fn sync_directory(&self, directory: &str) -> io::Result<()>;
     /// Locks the whole directory for one owner until the guard is dropped;
     /// [`io::ErrorKind::WouldBlock`] if somebody else has it.

@@ -25,12 +25,12 @@ use std::sync::Arc;
 use parking_lot::{Mutex, MutexGuard};
 
 use super::{Disk, DiskFile, DiskLock, Open};
-use crate::disk::name;
+use crate::disk::name::{self, is_below};
 use fault::SimulatedCrash;
 pub use fault::{Call, Effect, Fault};
 use file::FileState;
 use handle::{SimFile, SimLock};
-use names::{Change, FileId, is_below};
+use names::{Change, FileId};
 use state::{Outcome, State, crash_error};
 
 /// A [`Disk`] in memory for tests and simulations. Clones are handles to the same disk.
@@ -342,6 +342,7 @@ impl Disk for SimDisk {
         let pending = state.names.pending.len();
         match &outcome {
             Outcome::Happens | Outcome::Fails(Effect::Whole, _) => {
+                state.names.sync_names_up_from(directory);
                 state.names.sync(directory, usize::MAX);
             }
             Outcome::Fails(Effect::Part, _) => {

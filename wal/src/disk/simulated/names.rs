@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
-use crate::disk::name::parent;
+use crate::disk::name::{is_below, parent};
 
 /// Which file a name stands for; it stays the same when the file is renamed.
 pub(super) type FileId = u64;
@@ -140,6 +140,15 @@ impl Names {
         self.pending.push(PendingName { sequence, change });
     }
 
+    /// Makes a directory's own name durable, and those above it.
+    pub(super) fn sync_names_up_from(&mut self, directory: &str) {
+        if !self.durable.is_directory(directory) {
+            // From the top: a name can only be durable in a directory that is.
+            self.sync_names_up_from(parent(directory));
+            self.sync(parent(directory), usize::MAX);
+        }
+    }
+
     /// Makes the pending changes in a directory durable, or the first so many of them. A rename
     /// from one directory to another belongs to both, and takes with it every change before it, as
     /// a file system's own log does; else a file could have two names or none.
@@ -191,8 +200,4 @@ impl Change {
     fn is_across(&self) -> bool {
         matches!(self, Change::Rename { from, to, .. } if parent(from) != parent(to))
     }
-}
-
-pub(super) fn is_below(name: &str, directory: &str) -> bool {
-    name.strip_prefix(directory).is_some_and(|rest| rest.starts_with('/'))
 }

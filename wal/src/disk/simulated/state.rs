@@ -141,6 +141,7 @@ impl State {
             let above = parent(&directory).to_owned();
             self.change_name(Change::MakeDirectory(directory));
             if !crashes {
+                self.names.sync_names_up_from(&above);
                 self.names.sync(&above, usize::MAX);
             }
         }

@@ -153,6 +153,19 @@ fn a_name_survives_with_its_directory_only() {
 }
 
 #[test]
+fn a_directory_that_a_killed_process_left_pending_is_durable_with_its_first_sync() {
+    let disk = SimDisk::new(1);
+    disk.crash_at(1);
+    assert!(disk.open("d/e/a", Open::Create).is_err());
+    // The process is gone, the cache is not.
+    let disk = disk.fork();
+    assert_eq!(disk.crash(Survivors::Nothing).list("").unwrap(), [""; 0]);
+    disk.open("d/e/b", Open::Create).unwrap();
+    disk.sync_directory("d/e").unwrap();
+    assert_eq!(disk.crash(Survivors::Nothing).list("d/e").unwrap(), ["a", "b"]);
+}
+
+#[test]
 fn a_rename_is_one_step_whatever_survives() {
     let disk = SimDisk::new(1);
     disk.write_file("a", b"old").unwrap();

@@ -124,7 +124,7 @@ impl Run {
         Run { disk, seen, durable, pending: Vec::new(), files: Vec::new(), stamp: 0 }
     }
 
-    fn rename_all(&mut self, directories: [usize; 2], change: impl Fn(&mut Names) + 'static) {
+    fn change_names(&mut self, directories: [usize; 2], change: impl Fn(&mut Names) + 'static) {
         change(&mut self.seen);
         self.pending.push((directories.into(), Box::new(change)));
     }
@@ -136,7 +136,7 @@ impl Run {
             None => {
                 let id = self.files.len();
                 self.files.push((Model::default(), create(&self.disk, name)));
-                self.rename_all([directory_of(name); 2], move |names| {
+                self.change_names([directory_of(name); 2], move |names| {
                     names.insert(name, id);
                 });
                 id
@@ -186,44 +186,46 @@ impl Run {
                 model.set_length(length);
                 model.sync();
             }
-            Step::Rename { from, to } => {
-                let (from, to) = (NAMES[from], NAMES[to]);
-                let result = self.disk.rename(from, to);
-                assert_eq!(result.is_ok(), self.seen.contains_key(from));
-                if let Some(id) = self.seen.get(from).copied().filter(|_| from != to) {
-                    self.rename_all([directory_of(from), directory_of(to)], move |names| {
-                        if names.get(from) == Some(&id) {
-                            names.remove(from);
-                        }
-                        names.insert(to, id);
-                    });
+            Step::Rename { from, to } => self.rename(NAMES[from], NAMES[to]),
+            Step::Remove { file } => self.remove(NAMES[file]),
+            Step::SyncDirectory { directory } => self.sync_directory(directory),
+        }
+    }
+
+    fn rename(&mut self, from: &'static str, to: &'static str) {
+        let result = self.disk.rename(from, to);
+        assert_eq!(result.is_ok(), self.seen.contains_key(from));
+        if let Some(id) = self.seen.get(from).copied().filter(|_| from != to) {
+            self.change_names([directory_of(from), directory_of(to)], move |names| {
+                if names.get(from) == Some(&id) {
+                    names.remove(from);
                 }
-            }
-            Step::Remove { file } => {
-                let name = NAMES[file];
-                let result = self.disk.remove(name);
-                assert_eq!(result.is_ok(), self.seen.contains_key(name));
-                if let Some(id) = self.seen.get(name).copied() {
-                    self.rename_all([directory_of(name); 2], move |names| {
-                        if names.get(name) == Some(&id) {
-                            names.remove(name);
-                        }
-                    });
+                names.insert(to, id);
+            });
+        }
+    }
+
+    fn remove(&mut self, name: &'static str) {
+        let result = self.disk.remove(name);
+        assert_eq!(result.is_ok(), self.seen.contains_key(name));
+        if let Some(id) = self.seen.get(name).copied() {
+            self.change_names([directory_of(name); 2], move |names| {
+                if names.get(name) == Some(&id) {
+                    names.remove(name);
                 }
-            }
-            Step::SyncDirectory { directory } => {
-                self.disk.sync_directory(["", "log"][directory]).unwrap();
-                let is_across = |of: &BTreeSet<usize>| of.len() == 2 && of.contains(&directory);
-                let across = self.pending.iter().rposition(|(of, _)| is_across(of));
-                for (place, (of, change)) in
-                    std::mem::take(&mut self.pending).into_iter().enumerate()
-                {
-                    if of.contains(&directory) || across.is_some_and(|across| place < across) {
-                        change(&mut self.durable);
-                    } else {
-                        self.pending.push((of, change));
-                    }
-                }
+            });
+        }
+    }
+
+    fn sync_directory(&mut self, directory: usize) {
+        self.disk.sync_directory(["", "log"][directory]).unwrap();
+        let is_across = |of: &BTreeSet<usize>| of.len() == 2 && of.contains(&directory);
+        let across = self.pending.iter().rposition(|(of, _)| is_across(of));
+        for (place, (of, change)) in std::mem::take(&mut self.pending).into_iter().enumerate() {
+            if of.contains(&directory) || across.is_some_and(|across| place < across) {
+                change(&mut self.durable);
+            } else {
+                self.pending.push((of, change));
             }
         }
     }
