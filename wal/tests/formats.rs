@@ -1,6 +1,8 @@
 //! The formats of the log as bytes: what stands in `golden/` never changes without a new version, and no bytes
 //! whatsoever make a decoder panic. `docs/log-format.md` describes the same layouts.
 
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "a test may stop")]
+
 use std::path::Path;
 
 use mainstay_wal::disk::SimDisk;
