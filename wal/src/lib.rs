@@ -11,15 +11,31 @@
 )]
 
 mod codec;
+mod commit;
+mod core;
 pub mod disk;
 mod error;
 pub mod frame;
 pub mod group;
 pub mod history;
 mod ids;
+mod install;
+mod live;
+mod log;
 pub mod manifest;
 pub mod scan;
+mod options;
+mod prepare;
+mod reader;
 pub mod segment;
+mod stats;
+mod sync;
 
 pub use error::{Cause, Error, ErrorKind, Result};
 pub use ids::{Chain, DatabaseId, Epoch, Incarnation, LogId, Lsn, Position, SegmentNumber};
+pub use core::GroupWrite;
+pub use log::{Dropped, DurableListener, Hold, Log};
+pub use log::append::Ticket;
+pub use options::LogOptions;
+pub use reader::{Bound, Reader, Run};
+pub use stats::LogStats;

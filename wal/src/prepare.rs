@@ -66,6 +66,10 @@ impl Preparation {
         made
     }
 
+    pub(crate) fn size_bytes(&self) -> u64 {
+        self.size_bytes
+    }
+
     fn make(&self, name: &str) -> io::Result<Prepared> {
         let file = self.disk.open(name, Open::CreateNew)?;
         fill_with_zeros(&*file, self.size_bytes)?;

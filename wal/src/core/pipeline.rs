@@ -110,6 +110,11 @@ impl Core {
         Some(self.launch(group))
     }
 
+    /// The oldest record that waits to be written.
+    pub(crate) fn first_pending(&self) -> Option<Lsn> {
+        self.groups.front().map(|group| group.first_lsn)
+    }
+
     /// Adds a waker to a record's group. False if the record is not pending.
     pub(crate) fn wake_later(&mut self, lsn: Lsn, waker: &Waker) -> bool {
         if lsn <= self.durable.lsn || self.poison.is_some() {

@@ -1,0 +1,316 @@
+//! Cutting the log at its ends, and keeping it for readers that are away.
+
+use std::sync::Arc;
+
+use parking_lot::MutexGuard;
+
+use super::Log;
+use crate::core::{self, Core};
+use crate::disk::Open;
+use crate::error::{Cause, Error, Result};
+use crate::frame::Frames;
+use crate::history::{EpochEntry, EpochHistory};
+use crate::ids::{Chain, LogId, Lsn, SegmentNumber};
+use crate::install::{Installed, install};
+use crate::live::LiveSegment;
+use crate::prepare::Prepared;
+use crate::reader::Bound;
+use crate::segment::{self, SegmentHeader};
+
+/// Where the frames go that [`Log::truncate_suffix`] drops.
+const DROPPED_DIRECTORY: &str = "dropped";
+
+/// How much of a dropped tail is saved.
+const DROPPED_CAP_BYTES: u64 = 64 << 20;
+
+/// What [`Log::truncate_suffix`] dropped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dropped {
+    /// The first record that was dropped.
+    pub first_lsn: Lsn,
+    /// The last record that was dropped.
+    pub last: LogId,
+    /// The file, relative to the database directory, that holds their frames one after another; none if
+    /// nothing was dropped.
+    pub file: Option<String>,
+    /// How many bytes of frames were saved there.
+    pub saved_bytes: u64,
+    /// Whether there were more than the cap of 64 MiB, so that the newest are gone.
+    pub capped: bool,
+}
+
+/// Keeps the log from an LSN on, until it is dropped or goes past the cap.
+#[derive(Debug)]
+pub struct Hold {
+    log: Log,
+    id: u64,
+}
+
+impl Hold {
+    /// Moves the hold forward: records below `lsn` are not needed any more.
+    ///
+    /// Fails with [`Error::HoldLost`] if the hold was given up.
+    pub fn advance(&self, lsn: Lsn) -> Result<()> {
+        let mut core = self.log.shared.commit.lock();
+        let cap_bytes = core.options.hold_cap_bytes;
+        match core.holds.get_mut(&self.id) {
+            Some(hold) if !hold.lost => {
+                hold.lsn = hold.lsn.max(lsn);
+                Ok(())
+            }
+            Some(hold) => Err(Error::HoldLost { lsn: hold.lsn, cap_bytes }),
+            None => unreachable!("a hold is in the table until it is dropped"),
+        }
+    }
+
+    /// Where the hold stands; fails with [`Error::HoldLost`] if it was given up.
+    pub fn lsn(&self) -> Result<Lsn> {
+        self.advance(Lsn::ZERO)?;
+        let core = self.log.shared.commit.lock();
+        Ok(core.holds.get(&self.id).map_or(Lsn::ZERO, |hold| hold.lsn))
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.log.shared.commit.lock().holds.remove(&self.id);
+    }
+}
+
+impl Log {
+    /// Keeps the log from `lsn` on, whatever [`Log::truncate_prefix`] says, up to the configured cap in bytes.
+    ///
+    /// Fails with [`Error::LogTruncated`] if the log begins later already.
+    pub fn hold(&self, lsn: Lsn) -> Result<Hold> {
+        let mut core = self.shared.commit.lock();
+        let first_lsn = core.segments.first_lsn();
+        if lsn < first_lsn {
+            return Err(Error::LogTruncated { requested: lsn, first_lsn });
+        }
+        let id = core.next_hold;
+        core.next_hold += 1;
+        core.holds.insert(id, core::Hold { lsn, lost: false });
+        drop(core);
+        Ok(Hold { log: self.clone(), id })
+    }
+
+    /// Lets go of segments that hold nothing at or above `first_kept`, except what a [`Hold`] keeps. Gives the
+    /// oldest record that is still there.
+    ///
+    /// Files are recycled or removed, oldest first, each durably before the next, so that a crash leaves no gap.
+    /// An error poisons the log: its directory no longer obeys.
+    pub fn truncate_prefix(&self, first_kept: Lsn) -> Result<Lsn> {
+        loop {
+            let mut core = self.shared.commit.lock();
+            if let Some(error) = core.refusal() {
+                return Err(error);
+            }
+            let keep = core.keep_from(first_kept.min(core.durable.lsn.next()));
+            let Some(segment) = core.segments.pop_below(keep) else {
+                let first = core.segments.first_lsn();
+                core.history.truncate_prefix(first);
+                return Ok(first);
+            };
+            let wanted = core.segment_bytes_for(0);
+            let recycle = core.prepared.is_none() && segment.header.size_bytes == wanted;
+            let number = core.next_number;
+            // A reader that still has the segment open keeps its file as it is.
+            if recycle && Arc::strong_count(&segment) == 1 {
+                core.next_number = number.next();
+                drop(core);
+                self.recycle(&segment, number)?;
+            } else {
+                drop(core);
+                self.remove_segment(segment.number())?;
+            }
+        }
+    }
+
+    fn recycle(&self, segment: &LiveSegment, number: SegmentNumber) -> Result<()> {
+        let (from, to) = (segment::file_name(segment.number()), segment::file_name(number));
+        let disk = self.shared.commit.lock().disk.clone();
+        let renamed =
+            disk.rename(&from, &to).and_then(|()| disk.sync_directory(segment::DIRECTORY));
+        self.poison_on_error("recycle a segment", renamed)?;
+        let size_bytes = segment.header.size_bytes;
+        let prepared = Prepared { number, size_bytes, file: segment.file.clone() };
+        let mut core = self.shared.commit.lock();
+        let replaced = core.accept(prepared);
+        core.stats.recycled += 1;
+        drop(core);
+        match replaced {
+            Some(replaced) => self.remove_segment(replaced.number),
+            None => Ok(()),
+        }
+    }
+
+    /// Removes a segment's file, durably.
+    pub(super) fn remove_segment(&self, number: SegmentNumber) -> Result<()> {
+        let disk = self.shared.commit.lock().disk.clone();
+        let name = segment::file_name(number);
+        let removed =
+            disk.remove(&name).and_then(|()| disk.sync_directory(segment::DIRECTORY));
+        self.poison_on_error("remove a segment", removed)
+    }
+
+    fn poison_on_error(&self, operation: &'static str, outcome: std::io::Result<()>) -> Result<()> {
+        outcome.map_err(|error| {
+            let cause = Cause { operation, source: Arc::new(error) };
+            self.shared.commit.lock().poison(cause.clone(), (Lsn::MAX, Lsn::ZERO));
+            Error::Poisoned { cause }
+        })
+    }
+
+    /// Drops every record above `last_kept`, durably. What is dropped is saved to a file first, and reported.
+    ///
+    /// Nothing may be appended meanwhile. Records at or below the commit LSN are never dropped: asking for it
+    /// is [`Error::NotContiguous`], and nothing is changed. Any failure of the disk poisons the log; then the
+    /// truncation may or may not have happened when it is opened again.
+    pub fn truncate_suffix(&self, last_kept: Lsn) -> Result<Dropped> {
+        self.sync()?;
+        let end = self.end();
+        let nothing =
+            Dropped { first_lsn: end.lsn.next(), last: end, file: None, saved_bytes: 0, capped: false };
+        if last_kept >= end.lsn {
+            return Ok(nothing);
+        }
+        let (first_lsn, commit_lsn) = (self.first_lsn(), self.commit_lsn());
+        let kept = self.locate(last_kept)?;
+        if last_kept < commit_lsn {
+            return Err(Error::NotContiguous { expected: kept.0, end });
+        }
+        if last_kept.next() < first_lsn {
+            return Err(Error::LogTruncated { requested: last_kept.next(), first_lsn });
+        }
+        let dropped = self.save_dropped(Dropped { first_lsn: last_kept.next(), ..nothing })?;
+        let mut core = self.shared.commit.lock();
+        assert!(core.is_quiet() && core.end == end, "appended during a truncation");
+        core.history.truncate_suffix(last_kept);
+        (core.end, core.end_chain) = kept;
+        self.begin_anew(core, false)?;
+        Ok(dropped)
+    }
+
+    /// Begins the log anew behind `end`: everything in it is dropped, and the next record is `end.lsn + 1`. For a
+    /// state that came as an image.
+    ///
+    /// Durable when it returns. Errors and their effects as of [`Log::truncate_suffix`].
+    pub fn reset(&self, end: LogId, chain: Chain, history: &EpochHistory) -> Result<()> {
+        self.sync()?;
+        let mut core = self.shared.commit.lock();
+        core.history = history.clone();
+        core.history.truncate_suffix(end.lsn);
+        core.history.truncate_prefix(end.lsn.next());
+        (core.end, core.end_chain) = (end, chain);
+        core.epoch = core.epoch.max(end.epoch);
+        self.begin_anew(core, true)?;
+        let mut core = self.shared.commit.lock();
+        core.commit_lsn = end.lsn;
+        Ok(())
+    }
+
+    /// Installs a segment behind the core's end, and removes what it makes obsolete.
+    fn begin_anew(&self, mut core: MutexGuard<'_, Core>, origin: bool) -> Result<()> {
+        // A prepared segment has a lower number than the new one and must not come after it.
+        let prepared = core.prepared.take();
+        let number = core.next_number;
+        core.next_number = number.next();
+        let size_bytes = core.segment_bytes_for(0);
+        let header = core.next_header(number, size_bytes, origin);
+        let installed = install(&*core.disk, header, None);
+        let Installed { segment, .. } = match installed {
+            Ok(installed) => installed,
+            Err(error) => return Err(poison_with(&mut core, error)),
+        };
+        let mut dead: Vec<SegmentNumber> = prepared.iter().map(|one| one.number).collect();
+        let keep = if origin { Lsn::ZERO } else { core.end.lsn };
+        while let Some(segment) = core.segments.pop_above(keep) {
+            dead.push(segment.number());
+        }
+        let (end, chain) = (core.end, core.end_chain);
+        core.restart_at(end, chain, segment);
+        drop(core);
+        self.shared.progress_made();
+        dead.into_iter().try_for_each(|number| self.remove_segment(number))
+    }
+
+    /// The identity of a durable record, and the chain up to it.
+    pub fn locate(&self, lsn: Lsn) -> Result<(LogId, Chain)> {
+        let core = self.shared.commit.lock();
+        if lsn == core.end.lsn {
+            return Ok((core.end, core.end_chain));
+        }
+        let first_lsn = core.segments.first_lsn();
+        let below = core.segments.holding(first_lsn).map(|segment| segment.header);
+        drop(core);
+        if let Some(SegmentHeader { epoch, chain_before, .. }) = below
+            && lsn == first_lsn.previous()
+        {
+            return Ok((LogId { epoch, lsn }, chain_before));
+        }
+        let mut reader = self.reader(lsn, Bound::Durable)?;
+        reader.locate(lsn)
+    }
+
+    /// Saves the frames that a truncation drops.
+    fn save_dropped(&self, mut dropped: Dropped) -> Result<Dropped> {
+        let mut reader = self.reader(dropped.first_lsn, Bound::Durable)?;
+        let name = format!("{DROPPED_DIRECTORY}/{}-{}.frames", dropped.first_lsn, dropped.last);
+        let disk = self.shared.commit.lock().disk.clone();
+        let io = |operation: &'static str| {
+            let name = name.clone();
+            move |error| Error::io(operation, name, error)
+        };
+        let file = disk.open(&name, Open::Create).map_err(io("create"))?;
+        while let Some(run) = reader.read_run()? {
+            if dropped.saved_bytes + run.frames().len() as u64 > DROPPED_CAP_BYTES {
+                dropped.capped = true;
+                break;
+            }
+            file.write_at(dropped.saved_bytes, run.frames()).map_err(io("write"))?;
+            dropped.saved_bytes += run.frames().len() as u64;
+        }
+        file.sync().map_err(io("sync"))?;
+        disk.sync_directory(DROPPED_DIRECTORY).map_err(io("sync the directory of"))?;
+        tracing::warn!(file = %name, first = %dropped.first_lsn, last = %dropped.last,
+            "records that were never committed are dropped");
+        dropped.file = Some(name);
+        Ok(dropped)
+    }
+}
+
+/// A disk that failed in the middle of a change: the log stops.
+fn poison_with(core: &mut Core, error: Error) -> Error {
+    let Error::Io { operation, source, .. } = error else { return error };
+    let cause = Cause { operation, source };
+    core.poison(cause.clone(), (Lsn::MAX, Lsn::ZERO));
+    Error::Poisoned { cause }
+}
+
+impl Core {
+    /// From where on the log must be kept: `first_kept`, or the lowest hold that is not over the cap.
+    fn keep_from(&mut self, first_kept: Lsn) -> Lsn {
+        let cap_bytes = self.options.hold_cap_bytes;
+        let newest_first: Vec<(Lsn, u64)> = self
+            .segments
+            .iter()
+            .rev()
+            .map(|one| (one.header.first_lsn, one.header.size_bytes))
+            .collect();
+        for hold in self.holds.values_mut() {
+            let mut kept_bytes = 0;
+            for &(first_lsn, size_bytes) in &newest_first {
+                kept_bytes += size_bytes;
+                if first_lsn <= hold.lsn {
+                    break;
+                }
+            }
+            if hold.lsn < first_kept && kept_bytes > cap_bytes && !hold.lost {
+                tracing::warn!(lsn = %hold.lsn, cap_bytes, "a hold on the log went past its cap");
+                hold.lost = true;
+            }
+        }
+        let holds = self.holds.values().filter(|hold| !hold.lost).map(|hold| hold.lsn);
+        holds.min().map_or(first_kept, |hold| hold.min(first_kept))
+    }
+}
