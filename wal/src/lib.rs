@@ -26,6 +26,7 @@ pub mod manifest;
 pub mod scan;
 mod options;
 mod prepare;
+mod read_ahead;
 mod reader;
 pub mod segment;
 mod stats;

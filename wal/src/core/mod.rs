@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use crate::disk::{AlignedBuffer, Disk};
-use crate::error::{Cause, Error, Result};
+use crate::error::{Cause, Error};
 use crate::frame::{FRAME_HEADER_BYTES, Frame, FrameHeader, Frames};
 use crate::group::GROUP_HEADER_BYTES;
 use crate::history::EpochHistory;
@@ -24,7 +24,8 @@ use crate::segment::SegmentHeader;
 use crate::stats::LogStats;
 use crate::sync::Event;
 
-pub(crate) use group_queue::{Group, GroupWrite, RecentGroup};
+pub use group_queue::GroupWrite;
+pub(crate) use group_queue::{Group, RecentGroup};
 
 /// Why a record was not appended.
 #[derive(Debug)]

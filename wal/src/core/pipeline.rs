@@ -37,13 +37,13 @@ impl Pipeline for Core {
     }
 
     fn finish(&mut self, write: GroupWrite, outcome: io::Result<()>) -> Finished {
-        let Some(in_flight) = self.in_flight.take() else {
+        let Some(mut in_flight) = self.in_flight.take() else {
             unreachable!("a write is finished once");
         };
         let mut finished = Finished {
             failed: outcome.is_err(),
             events: vec![in_flight.event.clone()],
-            wakers: in_flight.wakers,
+            wakers: std::mem::take(&mut in_flight.wakers),
         };
         match outcome {
             Ok(()) => {

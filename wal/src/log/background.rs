@@ -7,7 +7,6 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 
 use super::{Log, Shared};
-use crate::commit::Pipeline;
 use crate::error::{Error, Result};
 use crate::ids::Lsn;
 

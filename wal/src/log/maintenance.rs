@@ -8,8 +8,7 @@ use super::Log;
 use crate::core::{self, Core};
 use crate::disk::Open;
 use crate::error::{Cause, Error, Result};
-use crate::frame::Frames;
-use crate::history::{EpochEntry, EpochHistory};
+use crate::history::EpochHistory;
 use crate::ids::{Chain, LogId, Lsn, SegmentNumber};
 use crate::install::{Installed, install};
 use crate::live::LiveSegment;
@@ -105,7 +104,8 @@ impl Log {
             if let Some(error) = core.refusal() {
                 return Err(error);
             }
-            let keep = core.keep_from(first_kept.min(core.durable.lsn.next()));
+            let durable_end = core.durable.lsn.next();
+            let keep = core.keep_from(first_kept.min(durable_end));
             let Some(segment) = core.segments.pop_below(keep) else {
                 let first = core.segments.first_lsn();
                 core.history.truncate_prefix(first);
