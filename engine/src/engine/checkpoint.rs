@@ -1,0 +1,125 @@
+//! Checkpoints: moving what is in memory into the Store, so that the log can be let go.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use mainstay_wal::Lsn;
+
+use super::Engine;
+use crate::error::Result;
+use crate::state::CheckpointJob;
+
+/// How many operations one step gives to the Store.
+const OPS_PER_STEP: usize = 1000;
+
+/// Where a checkpoint stands. A crash between any two steps is recovered from.
+#[derive(Debug, Default)]
+pub(super) enum Phase {
+    #[default]
+    Idle,
+    Applying(CheckpointJob),
+    /// Everything is in the Store, but does not survive a power cut yet.
+    Applied(CheckpointJob),
+    /// The Store survives a power cut; the manifest does not say so yet.
+    Durable(CheckpointJob),
+    /// The manifest says so: the memtable and the log below can go.
+    Recorded(CheckpointJob),
+}
+
+/// What a step of a checkpoint did.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum CheckpointStep {
+    /// There was nothing to do: no memtable is frozen, or its end is not visible yet.
+    Idle,
+    /// There is more to do.
+    Working,
+    /// The checkpoint is complete: the manifest names its LSN.
+    Done(Lsn),
+}
+
+/// What checkpoints have done since the database was opened.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) checkpoints: AtomicU64,
+    pub(crate) checkpointed_bytes: AtomicU64,
+    pub(crate) slowed_writes: AtomicU64,
+    pub(crate) held_writes: AtomicU64,
+}
+
+impl Engine {
+    /// Does one bounded piece of a checkpoint, over the oldest frozen memtable.
+    ///
+    /// A failure of the Store or of the manifest stops writes for good: reads go on, and what was
+    /// acknowledged is in the log. Reopen.
+    pub fn checkpoint_step(&self) -> Result<CheckpointStep> {
+        let mut phase = self.checkpoint.lock();
+        self.check()?;
+        let stepped = self.step(&mut phase);
+        if stepped.is_err() {
+            *phase = Phase::Idle;
+        }
+        stepped.map_err(|error| self.fail(error))
+    }
+
+    fn step(&self, phase: &mut Phase) -> Result<CheckpointStep> {
+        match std::mem::take(phase) {
+            Phase::Idle => {
+                let Some(end) = self.state.oldest_frozen_end() else {
+                    return Ok(CheckpointStep::Idle);
+                };
+                // The Store must never be ahead of what a crash leaves of the log.
+                self.log.wait_durable(end)?;
+                self.advance(self.log.durable_lsn());
+                match self.state.begin_checkpoint() {
+                    Some(job) => *phase = Phase::Applying(job),
+                    None => return Ok(CheckpointStep::Idle),
+                }
+            }
+            Phase::Applying(mut job) => {
+                *phase = if job.step(OPS_PER_STEP)? {
+                    Phase::Applied(job)
+                } else {
+                    Phase::Applying(job)
+                };
+            }
+            Phase::Applied(job) => {
+                self.store.make_durable()?;
+                *phase = Phase::Durable(job);
+            }
+            Phase::Durable(job) => {
+                let (checkpoint, chain) = self.log.locate(job.end())?;
+                self.write_manifest(|manifest| {
+                    manifest.checkpoint = checkpoint;
+                    manifest.checkpoint_chain = chain;
+                })?;
+                *phase = Phase::Recorded(job);
+            }
+            Phase::Recorded(job) => {
+                let (end, before) = (job.end(), self.state.frozen_bytes());
+                self.state.finish_checkpoint(job);
+                let freed = before.saturating_sub(self.state.frozen_bytes());
+                self.counters.checkpoints.fetch_add(1, Ordering::Relaxed);
+                self.counters.checkpointed_bytes.fetch_add(freed as u64, Ordering::Relaxed);
+                self.log.truncate_prefix(self.retained_from(end))?;
+                return Ok(CheckpointStep::Done(end));
+            }
+        }
+        Ok(CheckpointStep::Working)
+    }
+
+    /// Moves everything that is applied now into the Store, and lets go of the log below it. Gives the
+    /// checkpoint's LSN.
+    ///
+    /// Errors as of [`Engine::checkpoint_step`].
+    pub fn checkpoint(&self) -> Result<Lsn> {
+        let target = self.state.last_applied_lsn();
+        self.state.freeze();
+        while self.checkpoint_lsn() < target {
+            match self.checkpoint_step()? {
+                CheckpointStep::Working | CheckpointStep::Done(_) => {}
+                // Another thread finished it in between.
+                CheckpointStep::Idle => break,
+            }
+        }
+        Ok(self.checkpoint_lsn())
+    }
+}

@@ -1,0 +1,259 @@
+//! Opening a database: the manifest says up to where the Store is complete, the log says the rest.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use mainstay_wal::disk::{Disk, DiskLock};
+use mainstay_wal::manifest::{Manifest, ManifestFile};
+use mainstay_wal::{
+    Bound, Chain, DatabaseId, Incarnation, Log, LogId, LogRecovery, Lsn, OpenedLog,
+};
+use parking_lot::Mutex;
+
+use super::Engine;
+use super::checkpoint::CheckpointStep;
+use crate::error::{Error, Result};
+use crate::options::Options;
+use crate::state::{State, StateOptions};
+use crate::store::{self, Store, StoreKind, StorePlace};
+use crate::visibility::Visibility;
+
+/// What opening a database found and did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Recovery {
+    /// Whether the database was made by this call.
+    pub created: bool,
+    /// What was found in the log: a clean end, or a tail that was cut.
+    pub log: LogRecovery,
+    /// Up to where the Store was complete.
+    pub checkpoint_lsn: Lsn,
+    /// Records that were replayed from the log.
+    pub replayed_records: u64,
+    /// Bytes of those records.
+    pub replayed_bytes: u64,
+    /// Why the Store was rebuilt from the log, if it was, and where the damaged one was put.
+    pub rebuilt: Option<Rebuilt>,
+}
+
+/// A Store that was moved aside and rebuilt from the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rebuilt {
+    /// What was wrong with it.
+    pub reason: String,
+    /// Where it is now, relative to the database directory. It can be removed.
+    pub moved_to: String,
+}
+
+/// What opening needs from outside, so that a simulation repeats itself.
+#[derive(Copy, Clone, Debug)]
+pub struct Identity {
+    /// For a database that is made now.
+    pub database_id: DatabaseId,
+    /// For a database that is made now.
+    pub incarnation: Incarnation,
+    /// Where the salts of the log's segments come from.
+    pub salt_seed: u64,
+}
+
+const FIRST_STORE_DIRECTORY: &str = "store-1";
+
+impl Engine {
+    /// Opens the database on a disk, or makes it.
+    ///
+    /// `root` is the disk's directory in the file system, if it is one. Nothing is changed on the disk when the
+    /// answer is an error, except that an interrupted creation or recovery may be completed.
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        root: Option<PathBuf>,
+        options: Options,
+        identity: Identity,
+    ) -> Result<Engine> {
+        options.check()?;
+        let lock = lock(&*disk)?;
+        let log_options = options.log_options(identity.salt_seed);
+        let created = !ManifestFile::exists(&*disk)?;
+        let opened = if created {
+            if !options.create {
+                let reason = "there is no manifest".to_owned();
+                return Err(mainstay_wal::Error::NotADatabase { path: disk.describe(), reason }.into());
+            }
+            let kind = options.store.unwrap_or_else(|| default_store(root.is_some()));
+            let Identity { database_id, incarnation, .. } = identity;
+            let manifest =
+                Manifest::new(database_id, incarnation, kind.name(), FIRST_STORE_DIRECTORY);
+            Log::create(disk.clone(), log_options, &manifest, Some(lock))?
+        } else {
+            Log::open(disk.clone(), log_options, Some(lock))?
+        };
+        Engine::recover(disk, root, options, opened, created)
+    }
+
+    fn recover(
+        disk: Arc<dyn Disk>,
+        root: Option<PathBuf>,
+        options: Options,
+        opened: OpenedLog,
+        created: bool,
+    ) -> Result<Engine> {
+        let OpenedLog { log, manifest_file, mut manifest, recovery } = opened;
+        if manifest.replicated {
+            return Err(Error::Replicated { directory: disk.describe() });
+        }
+        let mut manifest_file = manifest_file;
+        let kind = store_kind(&manifest, options.store)?;
+        let place = StorePlace { disk: &disk, root: root.as_deref(), directory: &manifest.store_directory };
+        let (store, rebuilt) = match open_store(kind, place, &options, &manifest) {
+            Ok(store) => (store, None),
+            Err(error) => {
+                let rebuild = Rebuild { disk: &disk, log: &log, file: &mut manifest_file };
+                let rebuilt = rebuild.move_aside(&mut manifest, error)?;
+                let directory = &manifest.store_directory;
+                let place = StorePlace { disk: &disk, root: root.as_deref(), directory };
+                (open_store(kind, place, &options, &manifest)?, Some(rebuilt))
+            }
+        };
+        let base = manifest.checkpoint.lsn;
+        let state_options = StateOptions {
+            memtable_bytes: options.memtables_bytes() / 4,
+            snapshot_bytes: options.snapshot_bytes(),
+        };
+        let engine = Engine {
+            state: Arc::new(State::open(store.clone(), base, state_options)?),
+            disk,
+            root,
+            options,
+            log,
+            store,
+            manifest: Mutex::new((manifest_file, manifest)),
+            append: Mutex::new(()),
+            visibility: Visibility::default(),
+            checkpoint: Mutex::default(),
+            failure: Mutex::default(),
+            recovery: Recovery {
+                created,
+                log: recovery,
+                checkpoint_lsn: base,
+                replayed_records: 0,
+                replayed_bytes: 0,
+                rebuilt,
+            },
+            counters: super::checkpoint::Counters::default(),
+        };
+        engine.replay(base)
+    }
+
+    /// Applies what the log holds above the checkpoint. Memory stays within the budget: what is too much for it
+    /// goes to the Store at once.
+    fn replay(mut self, base: Lsn) -> Result<Engine> {
+        let mut reader = self.log.reader(base.next(), Bound::Durable)?;
+        while let Some(frame) = reader.next_frame()? {
+            self.state.apply(frame.header.lsn, frame.payload)?;
+            self.recovery.replayed_records += 1;
+            self.recovery.replayed_bytes += frame.bytes() as u64;
+            if self.state.wants_freeze() {
+                self.advance(frame.header.lsn);
+                self.state.freeze();
+                while self.state.frozen_count() > 1 {
+                    if self.checkpoint_step()? == CheckpointStep::Idle {
+                        break;
+                    }
+                }
+            }
+        }
+        self.advance(self.log.durable_lsn());
+        self.log.set_commit_lsn(self.log.durable_lsn());
+        Ok(self)
+    }
+}
+
+/// Locks a directory for one owner.
+pub(crate) fn lock(disk: &dyn Disk) -> Result<Box<dyn DiskLock>> {
+    disk.lock().map_err(|error| {
+        let directory = disk.describe();
+        match error.kind() {
+            std::io::ErrorKind::WouldBlock => mainstay_wal::Error::Locked { directory }.into(),
+            _ => mainstay_wal::Error::io("lock", directory, error).into(),
+        }
+    })
+}
+
+fn default_store(has_directory: bool) -> StoreKind {
+    if cfg!(feature = "sled") && has_directory { StoreKind::Sled } else { StoreKind::Memory }
+}
+
+/// The Store that a database was made with, if it is the one that is asked for.
+pub(crate) fn store_kind(manifest: &Manifest, requested: Option<StoreKind>) -> Result<StoreKind> {
+    let found: StoreKind = manifest.store_kind.parse()?;
+    match requested {
+        Some(requested) if requested != found => Err(Error::OtherStore {
+            found: found.name().to_owned(),
+            requested: requested.name().to_owned(),
+        }),
+        _ => Ok(found),
+    }
+}
+
+/// Before the first checkpoint the Store's content does not matter: an empty one is made.
+fn open_store(
+    kind: StoreKind,
+    place: StorePlace<'_>,
+    options: &Options,
+    manifest: &Manifest,
+) -> Result<Arc<dyn Store>> {
+    let create = manifest.checkpoint == LogId::ZERO;
+    if create {
+        store::destroy(&**place.disk, place.directory)?;
+    }
+    let store = store::open_store(kind, place, options.store_cache_bytes, create)?;
+    let (applied, checkpoint) = (store.applied()?, manifest.checkpoint.lsn);
+    if applied < checkpoint {
+        return Err(Error::Store {
+            kind: kind.name(),
+            operation: "open",
+            reason: format!("it ends at LSN {applied}, below the checkpoint at {checkpoint}").into(),
+            damaged: true,
+        });
+    }
+    Ok(store)
+}
+
+/// Replaces a damaged Store by an empty one, if the log holds everything that was in it.
+struct Rebuild<'a> {
+    disk: &'a Arc<dyn Disk>,
+    log: &'a Log,
+    file: &'a mut ManifestFile,
+}
+
+impl Rebuild<'_> {
+    fn move_aside(self, manifest: &mut Manifest, error: Error) -> Result<Rebuilt> {
+        if !matches!(error, Error::Store { damaged: true, .. }) {
+            return Err(error);
+        }
+        let first_lsn = self.log.first_lsn();
+        if first_lsn > Lsn(1) {
+            tracing::error!(%error, "the Store is damaged and the log does not reach back to its beginning");
+            return Err(Error::CannotRebuild { first_lsn });
+        }
+        tracing::warn!(%error, "the Store is damaged and is rebuilt from the log");
+        let old = manifest.store_directory.clone();
+        manifest.store_directory = next_directory(&old);
+        manifest.checkpoint = LogId::ZERO;
+        manifest.checkpoint_chain = Chain::EMPTY;
+        self.file.write(manifest)?;
+        let moved_to = format!("damaged-{old}");
+        let moved = self.disk.rename(&old, &moved_to).and_then(|()| self.disk.sync_directory(""));
+        match moved {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(mainstay_wal::Error::io("move aside", old, error).into())
+            }
+            _ => Ok(Rebuilt { reason: error.to_string(), moved_to }),
+        }
+    }
+}
+
+/// `store-2` after `store-1`.
+pub(crate) fn next_directory(directory: &str) -> String {
+    let number = directory.rsplit('-').next().and_then(|digits| digits.parse::<u64>().ok());
+    format!("store-{}", number.unwrap_or(0).saturating_add(1))
+}
