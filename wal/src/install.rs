@@ -41,7 +41,12 @@ pub(crate) fn install(
         move |error| Error::io(operation, segment::TEMPORARY_NAME, error)
     };
     let name = segment::file_name(header.number);
-    let file = disk.open(segment::TEMPORARY_NAME, Open::Create).map_err(io("create"))?;
+    match disk.remove(segment::TEMPORARY_NAME) {
+        // Left by a crash in the middle of this.
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io("remove")(error)),
+        _ => {}
+    }
+    let file = disk.open(segment::TEMPORARY_NAME, Open::CreateNew).map_err(io("create"))?;
     let mut bytes = header.encode();
     let mut groups = Vec::new();
     if let Some(contents) = contents {

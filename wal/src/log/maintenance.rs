@@ -11,8 +11,6 @@ use crate::error::{Cause, Error, Result};
 use crate::history::EpochHistory;
 use crate::ids::{Chain, LogId, Lsn, SegmentNumber};
 use crate::install::{Installed, install};
-use crate::live::LiveSegment;
-use crate::prepare::Prepared;
 use crate::reader::Bound;
 use crate::segment::{self, SegmentHeader};
 
@@ -96,7 +94,7 @@ impl Log {
     /// Lets go of segments that hold nothing at or above `first_kept`, except what a [`Hold`] keeps. Gives the
     /// oldest record that is still there.
     ///
-    /// Files are recycled or removed, oldest first, each durably before the next, so that a crash leaves no gap.
+    /// Files are removed oldest first, each durably before the next, so that a crash leaves no gap.
     /// An error poisons the log: its directory no longer obeys.
     pub fn truncate_prefix(&self, first_kept: Lsn) -> Result<Lsn> {
         loop {
@@ -111,36 +109,8 @@ impl Log {
                 core.history.truncate_prefix(first);
                 return Ok(first);
             };
-            let wanted = core.segment_bytes_for(0);
-            let recycle = core.prepared.is_none() && segment.header.size_bytes == wanted;
-            let number = core.next_number;
-            // A reader that still has the segment open keeps its file as it is.
-            if recycle && Arc::strong_count(&segment) == 1 {
-                core.next_number = number.next();
-                drop(core);
-                self.recycle(&segment, number)?;
-            } else {
-                drop(core);
-                self.remove_segment(segment.number())?;
-            }
-        }
-    }
-
-    fn recycle(&self, segment: &LiveSegment, number: SegmentNumber) -> Result<()> {
-        let (from, to) = (segment::file_name(segment.number()), segment::file_name(number));
-        let disk = self.shared.commit.lock().disk.clone();
-        let renamed =
-            disk.rename(&from, &to).and_then(|()| disk.sync_directory(segment::DIRECTORY));
-        self.poison_on_error("recycle a segment", renamed)?;
-        let size_bytes = segment.header.size_bytes;
-        let prepared = Prepared { number, size_bytes, file: segment.file.clone() };
-        let mut core = self.shared.commit.lock();
-        let replaced = core.accept(prepared);
-        core.stats.recycled += 1;
-        drop(core);
-        match replaced {
-            Some(replaced) => self.remove_segment(replaced.number),
-            None => Ok(()),
+            drop(core);
+            self.remove_segment(segment.number())?;
         }
     }
 
@@ -216,6 +186,8 @@ impl Log {
         let number = core.next_number;
         core.next_number = number.next();
         let size_bytes = core.segment_bytes_for(0);
+        // Where nothing older is left, nothing older may count again after a crash.
+        let origin = origin || core.segments.first_lsn() > core.end.lsn;
         let header = core.next_header(number, size_bytes, origin);
         let installed = install(&*core.disk, header, None);
         let Installed { segment, .. } = match installed {
