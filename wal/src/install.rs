@@ -37,13 +37,14 @@ pub(crate) fn install(
     header: SegmentHeader,
     contents: Option<&Contents<'_>>,
 ) -> Result<Installed> {
-    let io = |operation: &'static str| {
-        move |error| Error::io(operation, segment::TEMPORARY_NAME, error)
-    };
+    let io =
+        |operation: &'static str| move |error| Error::io(operation, segment::TEMPORARY_NAME, error);
     let name = segment::file_name(header.number);
     match disk.remove(segment::TEMPORARY_NAME) {
         // Left by a crash in the middle of this.
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io("remove")(error)),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(io("remove")(error));
+        }
         _ => {}
     }
     let file = disk.open(segment::TEMPORARY_NAME, Open::CreateNew).map_err(io("create"))?;

@@ -300,3 +300,6 @@ impl Log {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -319,13 +319,13 @@ impl Cursor {
         let offset = self.offset + GROUP_HEADER_BYTES as u64;
         let length = header.byte_length as usize;
         let frames = self.read_ahead.at(offset, length).map_err(io)?;
-        let last_epoch = match header.check_body(Epoch::ZERO, frames) {
-            Ok(contents) => contents.last_epoch,
+        let last = match header.check_body(Epoch::ZERO, frames) {
+            Ok(contents) => contents.last,
             Err(error) => return Err(self.corrupt(error.lsn, error.to_string())),
         };
         Ok(Run {
             first_lsn: header.first_lsn,
-            last: LogId { epoch: last_epoch, lsn: header.last_lsn() },
+            last,
             chain_before_group: header.chain_before,
             range: 0..length,
             bytes: RunBytes::Read(Arc::new(frames[..length].to_vec())),

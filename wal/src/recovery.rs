@@ -288,9 +288,8 @@ impl Found {
         };
         let partial = position.offset % u64::from(last.header.block_bytes);
         let mut tail_block = vec![0; partial as usize];
-        read_exact_at(&*last.file, position.offset - partial, &mut tail_block).map_err(|error| {
-            Error::io("read", segment::file_name(last.number()), error)
-        })?;
+        read_exact_at(&*last.file, position.offset - partial, &mut tail_block)
+            .map_err(|error| Error::io("read", segment::file_name(last.number()), error))?;
         let mut start = self.start_at(segments, position.offset, tail_block);
         start.salts = options.salt_seed;
         Ok(start)

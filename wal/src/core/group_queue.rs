@@ -111,7 +111,10 @@ impl Core {
             opens_segment: std::mem::take(&mut self.header_pending),
             offset: self.next_offset,
             segment,
-            buffer: self.spare_buffers.pop().unwrap_or_else(|| AlignedBuffer::with_capacity(64 << 10)),
+            buffer: self
+                .spare_buffers
+                .pop()
+                .unwrap_or_else(|| AlignedBuffer::with_capacity(64 << 10)),
             first_lsn: self.end.lsn.next(),
             last: self.end,
             count: 0,

@@ -330,9 +330,10 @@ impl Core {
     /// The size of a segment that holds a frame of so many bytes: the planned one, or the next power of two.
     pub(crate) fn segment_bytes_for(&self, frame_bytes: usize) -> u64 {
         let last = self.segments.last().map_or(0, |last| last.header.size_bytes);
-        let planned = (last * 2)
-            .clamp(self.options.first_segment_bytes, self.options.max_segment_bytes);
-        let needed = u64::from(self.options.block_bytes) + (2 * GROUP_HEADER_BYTES + frame_bytes) as u64;
+        let planned =
+            (last * 2).clamp(self.options.first_segment_bytes, self.options.max_segment_bytes);
+        let needed =
+            u64::from(self.options.block_bytes) + (2 * GROUP_HEADER_BYTES + frame_bytes) as u64;
         planned.max(needed.next_power_of_two())
     }
 

@@ -98,7 +98,7 @@ impl Log {
 
 fn run(shared: &Weak<Shared>, signal: &Signal) {
     let mut seen = Seen::default();
-    let mut tick = false;
+    let mut tick = true;
     while signal.wait(tick) {
         let Some(shared) = shared.upgrade() else { return };
         tick = look(&Log { shared }, &mut seen);

@@ -118,8 +118,7 @@ impl Log {
     pub(super) fn remove_segment(&self, number: SegmentNumber) -> Result<()> {
         let disk = self.shared.commit.lock().disk.clone();
         let name = segment::file_name(number);
-        let removed =
-            disk.remove(&name).and_then(|()| disk.sync_directory(segment::DIRECTORY));
+        let removed = disk.remove(&name).and_then(|()| disk.sync_directory(segment::DIRECTORY));
         self.poison_on_error("remove a segment", removed)
     }
 
@@ -139,8 +138,13 @@ impl Log {
     pub fn truncate_suffix(&self, last_kept: Lsn) -> Result<Dropped> {
         self.sync()?;
         let end = self.end();
-        let nothing =
-            Dropped { first_lsn: end.lsn.next(), last: end, file: None, saved_bytes: 0, capped: false };
+        let nothing = Dropped {
+            first_lsn: end.lsn.next(),
+            last: end,
+            file: None,
+            saved_bytes: 0,
+            capped: false,
+        };
         if last_kept >= end.lsn {
             return Ok(nothing);
         }
