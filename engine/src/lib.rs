@@ -12,20 +12,31 @@
 
 mod batch;
 mod bytes;
+mod db;
+pub mod engine;
 mod error;
 mod keyspace;
 mod memtable;
+mod options;
 mod range;
+mod read_only;
 pub mod record;
 mod snapshot;
 mod span;
 pub mod state;
+mod stats;
 pub mod store;
+mod visibility;
 
 pub use batch::Batch;
 pub use bytes::{Key, Value};
+pub use db::{Db, Keyspace, Ticket};
+pub use engine::{Engine, Identity, Recovery};
 pub use error::{Error, ErrorKind, Result};
 pub use keyspace::{AsKeyspace, KeyspaceId, KeyspaceRef, MAX_NAME_BYTES};
+pub use options::{Durability, Options};
 pub use range::Range;
+pub use read_only::ReadOnlyDb;
 pub use snapshot::Snapshot;
-pub use store::{Store, StoreIter, StoreOp, StoreUsage};
+pub use stats::Stats;
+pub use store::{Store, StoreIter, StoreKind, StoreOp, StoreUsage};

@@ -151,7 +151,8 @@ impl Options {
 
     /// Refuses what cannot work.
     pub(crate) fn check(&self) -> Result<()> {
-        let refuse = |option, reason: &str| Err(Error::Option { option, reason: reason.to_owned() });
+        let refuse =
+            |option, reason: &str| Err(Error::Option { option, reason: reason.to_owned() });
         if self.memory_bytes < MIN_MEMORY_BYTES {
             return refuse("memory_bytes", "must be at least 1 MiB");
         }
@@ -164,7 +165,10 @@ impl Options {
             return refuse("segment_bytes", "must be powers of two");
         }
         if !(sizes.contains(&first) && sizes.contains(&max) && first <= max) {
-            return refuse("segment_bytes", "must lie between 4 KiB and 1 GiB, the first not above the other");
+            return refuse(
+                "segment_bytes",
+                "must lie between 4 KiB and 1 GiB, the first not above the other",
+            );
         }
         Ok(())
     }

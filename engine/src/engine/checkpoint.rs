@@ -99,7 +99,7 @@ impl Engine {
                 let freed = before.saturating_sub(self.state.frozen_bytes());
                 self.counters.checkpoints.fetch_add(1, Ordering::Relaxed);
                 self.counters.checkpointed_bytes.fetch_add(freed as u64, Ordering::Relaxed);
-                self.log.truncate_prefix(self.retained_from(end))?;
+                self.log.truncate_prefix(end.next())?;
                 return Ok(CheckpointStep::Done(end));
             }
         }

@@ -22,7 +22,8 @@ use crate::store::Store;
 use crate::visibility::Visibility;
 
 pub use checkpoint::CheckpointStep;
-pub use open::Recovery;
+pub use open::{Identity, Rebuilt, Recovery};
+pub(crate) use open::{lock, store_kind};
 
 /// A database without threads of its own.
 ///

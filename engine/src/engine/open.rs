@@ -76,7 +76,9 @@ impl Engine {
         let opened = if created {
             if !options.create {
                 let reason = "there is no manifest".to_owned();
-                return Err(mainstay_wal::Error::NotADatabase { path: disk.describe(), reason }.into());
+                return Err(
+                    mainstay_wal::Error::NotADatabase { path: disk.describe(), reason }.into()
+                );
             }
             let kind = options.store.unwrap_or_else(|| default_store(root.is_some()));
             let Identity { database_id, incarnation, .. } = identity;
@@ -102,7 +104,8 @@ impl Engine {
         }
         let mut manifest_file = manifest_file;
         let kind = store_kind(&manifest, options.store)?;
-        let place = StorePlace { disk: &disk, root: root.as_deref(), directory: &manifest.store_directory };
+        let place =
+            StorePlace { disk: &disk, root: root.as_deref(), directory: &manifest.store_directory };
         let (store, rebuilt) = match open_store(kind, place, &options, &manifest) {
             Ok(store) => (store, None),
             Err(error) => {
@@ -211,7 +214,8 @@ fn open_store(
         return Err(Error::Store {
             kind: kind.name(),
             operation: "open",
-            reason: format!("it ends at LSN {applied}, below the checkpoint at {checkpoint}").into(),
+            reason: format!("it ends at LSN {applied}, below the checkpoint at {checkpoint}")
+                .into(),
             damaged: true,
         });
     }

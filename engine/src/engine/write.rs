@@ -31,7 +31,6 @@ impl Engine {
     /// visible, so that it never shows what a crash takes back; this may wait for the disk.
     pub fn write(&self, batch: &Batch, durability: Durability) -> Result<Lsn> {
         self.check()?;
-        batch.check(self.options.max_value_bytes)?;
         let appended = {
             let _append = self.append.lock();
             self.judge(batch).and_then(|()| Ok(self.append_record(batch.record(), durability)?))
@@ -50,10 +49,9 @@ impl Engine {
     }
 
     /// Checks a batch against the newest versions. The append lock is held.
-    fn judge(&self, batch: &Batch) -> Result<(), Refusal> {
-        for keyspace in batch.keyspaces() {
-            self.check_keyspace(keyspace)?;
-        }
+    fn judge(&self, batch: &Batch) -> std::result::Result<(), Refusal> {
+        let exists = |id| self.state.has_keyspace(id);
+        batch.check(self.options.max_value_bytes, self.state.number(), exists)?;
         for precondition in batch.preconditions() {
             let Precondition { keyspace, key, expected, position } = precondition;
             let (lsn, found) = self.state.newest(*keyspace, key)?;
@@ -67,11 +65,10 @@ impl Engine {
 
     /// Refuses a handle of another database, or of a keyspace that was dropped.
     pub fn check_keyspace(&self, keyspace: &KeyspaceRef) -> Result<()> {
-        let known = self.state.keyspace_ref(keyspace.id(), keyspace.name()).database();
-        if keyspace.database() == known && self.state.has_keyspace(keyspace.id()) {
+        if keyspace.database() == self.state.number() && self.state.has_keyspace(keyspace.id()) {
             return Ok(());
         }
-        Err(Error::NoSuchKeyspace { name: keyspace.name().to_owned() })
+        Err(keyspace.missing())
     }
 
     /// Appends a record and applies it. The append lock is held.

@@ -369,6 +369,12 @@ impl State {
         self.view().memtables.len() - 1
     }
 
+    /// The end of the memtable that the next checkpoint moves; `None` if none is frozen.
+    #[must_use]
+    pub fn oldest_frozen_end(&self) -> Option<Lsn> {
+        self.view().oldest_frozen().map(|memtable| memtable.end())
+    }
+
     /// The memtables hold everything past this LSN; the Store is complete up to it.
     #[must_use]
     pub fn oldest_base(&self) -> Lsn {
