@@ -7,6 +7,7 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
+use super::file_system::O_DSYNC;
 use super::medium::Survivors;
 use super::mount::{Mounted, mount_or_skip};
 
@@ -45,11 +46,9 @@ fn content(mounted: &Mounted, name: &str) -> Vec<u8> {
 fn a_synced_write_is_kept_and_an_unsynced_one_is_lost() {
     let Some(mounted) = mount_or_skip("synced and unsynced writes") else { return };
     let mut buffer = Vec::new();
-    for (name, flags) in [
-        ("dsync", OFlags::DSYNC),
-        ("sync", OFlags::SYNC),
-        ("direct_dsync", OFlags::DIRECT | OFlags::DSYNC),
-    ] {
+    for (name, flags) in
+        [("dsync", O_DSYNC), ("sync", OFlags::SYNC), ("direct_dsync", OFlags::DIRECT | O_DSYNC)]
+    {
         durable_file(&mounted, name, 8192);
         let file = open_with(&mounted, name, flags);
         file.write_all_at(aligned(&mut buffer, 4096, 7), 4096).unwrap();

@@ -88,15 +88,26 @@ fn attr(attributes: Attributes) -> FileAttr {
     }
 }
 
-fn asks_for(flags: i32, wanted: OFlags) -> bool {
-    OFlags::from_bits_retain(flags.cast_unsigned()).contains(wanted)
+/// A write with this flag is durable, with the length that it needs, when it returns. `O_SYNC` contains it, and is
+/// what rustix 1.1 gives under its name.
+pub(crate) const O_DSYNC: OFlags =
+    OFlags::from_bits_retain(if cfg!(any(target_arch = "sparc", target_arch = "sparc64")) {
+        0x2000
+    } else if cfg!(any(target_arch = "mips", target_arch = "mips64")) {
+        0x10
+    } else {
+        0x1000
+    });
+
+fn asks_for(flags: OpenFlags, wanted: OFlags) -> bool {
+    OFlags::from_bits_retain(flags.0.cast_unsigned()).contains(wanted)
 }
 
 /// A disk takes whole sectors only when the cache is bypassed.
 fn check_alignment(flags: OpenFlags, offset: u64, length: usize) -> Outcome<()> {
     let sector = SECTOR_BYTES as u64;
     let is_aligned = offset.is_multiple_of(sector) && length.is_multiple_of(SECTOR_BYTES);
-    if asks_for(flags.0, OFlags::DIRECT) && !is_aligned { Err(Errno::EINVAL) } else { Ok(()) }
+    if asks_for(flags, OFlags::DIRECT) && !is_aligned { Err(Errno::EINVAL) } else { Ok(()) }
 }
 
 fn answer(reply: ReplyEmpty, outcome: Outcome<()>) {
@@ -264,7 +275,7 @@ impl Filesystem for PowerCutFs {
     ) {
         let outcome = self.medium.with(|medium| {
             check_alignment(flags, offset, data.len())?;
-            medium.write(ino.0, offset, data, asks_for(flags.0, OFlags::DSYNC))
+            medium.write(ino.0, offset, data, asks_for(flags, O_DSYNC))
         });
         match outcome {
             Ok(()) => reply.written(u32::try_from(data.len()).unwrap_or(u32::MAX)),
