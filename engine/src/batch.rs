@@ -245,6 +245,11 @@ pub(crate) fn check_key(key: &[u8]) -> Result<()> {
     key_fault(key).map_or(Ok(()), Err)
 }
 
+/// Refuses bounds that are too long.
+pub(crate) fn check_bounds(lower: Bound<&[u8]>, upper: Bound<&[u8]>) -> Result<()> {
+    bound_fault(lower).or_else(|| bound_fault(upper)).map_or(Ok(()), Err)
+}
+
 fn key_fault(key: &[u8]) -> Option<Error> {
     let bytes = key.len();
     let fits = (1..=MAX_KEY_BYTES).contains(&bytes);

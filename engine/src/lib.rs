@@ -26,6 +26,7 @@ mod span;
 pub mod state;
 mod stats;
 pub mod store;
+mod transaction;
 mod visibility;
 
 pub use batch::Batch;
@@ -40,3 +41,4 @@ pub use read_only::ReadOnlyDb;
 pub use snapshot::Snapshot;
 pub use stats::Stats;
 pub use store::{Store, StoreIter, StoreKind, StoreOp, StoreUsage};
+pub use transaction::{Commit, Transaction, TransactionRange};

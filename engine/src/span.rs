@@ -3,6 +3,7 @@
 use std::ops::{Bound, RangeBounds};
 
 use crate::bytes::Key;
+use crate::record::MAX_KEY_BYTES;
 
 /// The keys from `lower` (included) up to `upper` (excluded; `None` is past every key).
 ///
@@ -68,11 +69,19 @@ impl Span {
         !below(self, other) && !below(other, self)
     }
 
-    /// The bounds as a map or a Store wants them.
+    /// The bounds as a map or a Store wants them. None is longer than the longest key.
     pub(crate) fn bounds(&self) -> (Bound<&[u8]>, Bound<&[u8]>) {
-        let lower =
-            if self.lower.is_empty() { Bound::Unbounded } else { Bound::Included(&*self.lower) };
-        (lower, self.upper.as_ref().map_or(Bound::Unbounded, |upper| Bound::Excluded(&**upper)))
+        let lower = match &*self.lower {
+            [] => Bound::Unbounded,
+            [key @ .., 0] if key.len() == MAX_KEY_BYTES => Bound::Excluded(key),
+            key => Bound::Included(key),
+        };
+        let upper = match self.upper.as_deref() {
+            None => Bound::Unbounded,
+            Some([key @ .., 0]) if key.len() == MAX_KEY_BYTES => Bound::Included(key),
+            Some(key) => Bound::Excluded(key),
+        };
+        (lower, upper)
     }
 }
 

@@ -8,13 +8,14 @@
 //! - a checkpoint changes the Store: it adds to its undo layer first, the reader asks the Store first;
 //! - a finished checkpoint takes its memtable out of the view: the reader holds the view it began with.
 //!
-//! Locks, in the order in which they are taken: `applying`, `registry`, `catalog`, `view`, `layers`, those within
+//! Locks, in the order in which they are taken: `applying`, `registry`, `recent`, `catalog`, `view`, `layers`, those within
 //! memtables and layers. None is held while the Store works, and none but `applying` is held for longer than a
 //! bounded piece of work; except that [`State::truncate_after`] holds up everything.
 
 mod catalog;
 mod checkpoint;
 mod hash;
+mod recent;
 mod registry;
 mod undo;
 mod view;
@@ -36,10 +37,12 @@ use crate::snapshot::Snapshot;
 use crate::span::Span;
 use crate::store::Store;
 use catalog::Catalog;
+use recent::Recent;
 use registry::{Layers, Registry};
 
 pub use checkpoint::CheckpointJob;
 pub use hash::StateHasher;
+pub(crate) use recent::{Forgotten, Touched, Watch};
 pub(crate) use registry::Slot;
 pub(crate) use undo::UndoLayer;
 pub(crate) use view::View;
@@ -67,6 +70,7 @@ pub struct State {
     /// Held by the one who changes the active memtable.
     applying: Mutex<()>,
     registry: Mutex<Registry>,
+    recent: Recent,
     catalog: RwLock<Catalog>,
     view: RwLock<Arc<View>>,
     layers: Layers,
@@ -97,6 +101,7 @@ impl State {
             options,
             applying: Mutex::new(()),
             registry: Mutex::new(Registry::new(options.snapshot_bytes)),
+            recent: Recent::default(),
             catalog: RwLock::new(catalog),
             view: RwLock::new(Arc::new(view)),
             layers: Layers::default(),
@@ -351,6 +356,21 @@ impl State {
         Ok(changes.find_map(|changed| changed))
     }
 
+    /// As [`State::changed_since`], for one key: the newest version past `since`.
+    pub(crate) fn key_changed_since(
+        &self,
+        keyspace: KeyspaceId,
+        key: &[u8],
+        since: Lsn,
+    ) -> Result<Option<Lsn>> {
+        let view = self.view();
+        if since < view.base {
+            return Err(Error::TransactionTooOld { began: since });
+        }
+        let newest = view.newest(keyspace, key, Lsn::MAX).map(|version| version.lsn);
+        Ok(newest.filter(|lsn| *lsn > since))
+    }
+
     /// Bytes of the active memtable.
     #[must_use]
     pub fn active_bytes(&self) -> usize {
@@ -433,6 +453,7 @@ impl State {
         }
         self.set_view(View { base: old.base, memtables });
         self.applied.store(lsn.0, Ordering::Release);
+        self.recent.forget();
         let mut catalog = read_catalog(&*self.store, &self.view())?;
         let mut current = self.catalog.write();
         catalog.continue_after(&current);
@@ -544,9 +565,12 @@ impl Writer<'_> {
     }
 
     fn flush(&mut self) {
+        if self.state.recent.is_watched() {
+            self.state.recent.remember(self.lsn, &self.changes);
+        }
         self.memtable.write(self.lsn, &mut self.changes);
     }
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
