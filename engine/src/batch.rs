@@ -11,11 +11,11 @@ use crate::span;
 
 /// Several changes, over any keyspaces of one database: one record, applied whole or not at all.
 ///
-/// Changes take effect in their order. What was asked for with [`require`](Batch::require) is judged
-/// against the state before the batch, wherever it stands among the changes.
+/// Changes take effect in their order. What was asked for with [`require`](Batch::require) is
+/// judged against the state before the batch, wherever it stands among the changes.
 ///
-/// Sizes are checked as changes are added. A change that is too large is not added, and the batch remembers it:
-/// writing the batch answers with that error, and applies nothing.
+/// Sizes are checked as changes are added. A change that is too large is not added, and the batch
+/// remembers it: writing the batch answers with that error, and applies nothing.
 #[derive(Clone, Debug)]
 pub struct Batch {
     /// The record as it will stand in the log.
@@ -56,7 +56,7 @@ impl Batch {
     /// A batch without changes, with room for `bytes` of them.
     #[must_use]
     pub fn with_capacity(bytes: usize) -> Batch {
-        let mut record = Vec::with_capacity(bytes.min(MAX_RECORD_BYTES).max(1));
+        let mut record = Vec::with_capacity(bytes.clamp(1, MAX_RECORD_BYTES));
         record::begin(&mut record);
         Batch {
             record,
@@ -114,8 +114,8 @@ impl Batch {
         self.remove_range::<&[u8], _>(keyspace, span.bounds())
     }
 
-    /// Applies the batch only if the key has this value before it (`None`: only if it is absent). Otherwise writing
-    /// the batch answers [`Error::PreconditionFailed`].
+    /// Applies the batch only if the key has this value before it (`None`: only if it is absent).
+    /// Otherwise writing the batch answers [`Error::PreconditionFailed`].
     pub fn require(
         &mut self,
         keyspace: &impl AsKeyspace,
@@ -205,8 +205,9 @@ impl Batch {
         self.refused.get_or_insert(error);
     }
 
-    /// Whether the batch can be written to this database: the first error that was remembered, or a value over
-    /// `max_value_bytes`, or a keyspace of another database or one that `exists` does not know.
+    /// Whether the batch can be written to this database: the first error that was remembered, or a
+    /// value over `max_value_bytes`, or a keyspace of another database or one that `exists` does
+    /// not know.
     pub(crate) fn check(
         &self,
         max_value_bytes: usize,

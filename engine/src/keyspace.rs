@@ -19,7 +19,8 @@ pub(crate) const DEFAULT_NAME: &str = "default";
 pub struct KeyspaceId(pub u32);
 
 impl KeyspaceId {
-    /// Names of keyspaces and their numbers: kept like data, so that checkpoints and images carry it.
+    /// Names of keyspaces and their numbers: kept like data, so that checkpoints and images carry
+    /// it.
     pub const CATALOG: KeyspaceId = KeyspaceId(0);
     /// The keyspace named `default`, which is always there.
     pub const DEFAULT: KeyspaceId = KeyspaceId(1);
@@ -37,7 +38,8 @@ impl fmt::Display for KeyspaceId {
 
 /// Which keyspace of which open database a handle stands for. Cheap to clone.
 ///
-/// Batches and snapshots take keyspaces through [`AsKeyspace`], whose only duty is to show one of these.
+/// Batches and snapshots take keyspaces through [`AsKeyspace`], whose only duty is to show one of
+/// these.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct KeyspaceRef {
     database: u64,
@@ -46,7 +48,8 @@ pub struct KeyspaceRef {
 }
 
 impl KeyspaceRef {
-    /// Made by [`State::keyspace_ref`](crate::state::State::keyspace_ref) alone, which knows its own number.
+    /// Made by [`State::keyspace_ref`](crate::state::State::keyspace_ref) alone, which knows its
+    /// own number.
     pub(crate) fn new(database: u64, id: KeyspaceId, name: &str) -> Self {
         KeyspaceRef { database, id, name: Arc::from(name) }
     }
@@ -93,7 +96,8 @@ impl<T: AsKeyspace + ?Sized> AsKeyspace for &T {
     }
 }
 
-/// Whether a keyspace may have this name: 1 to [`MAX_NAME_BYTES`] bytes, not beginning with `mainstay.`.
+/// Whether a keyspace may have this name: 1 to [`MAX_NAME_BYTES`] bytes, not beginning with
+/// `mainstay.`.
 pub(crate) fn name_fault(name: &str) -> Option<&'static str> {
     if name.is_empty() {
         Some("it is empty")

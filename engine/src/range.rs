@@ -1,8 +1,8 @@
 //! Reading a range: memtables, Store and undo layers merged, from both ends, in pieces.
 //!
-//! A piece is a stretch of keys that is resolved at once, so that nothing is locked between two items. The front
-//! and the back each hold a piece; what lies between them was not read yet. When nothing does,
-//! each end goes on with what the other has left.
+//! A piece is a stretch of keys that is resolved at once, so that nothing is locked between two
+//! items. The front and the back each hold a piece; what lies between them was not read yet. When
+//! nothing does, each end goes on with what the other has left.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -27,8 +27,8 @@ const PIECE_BYTES: usize = 1 << 20;
 
 /// The entries of a range in a [`Snapshot`], in order of keys, from both ends.
 ///
-/// It keeps its snapshot alive. An error is an item, and the last one: [`Error::SnapshotTooOld`] if the
-/// snapshot was given up meanwhile, or an error of the Store.
+/// It keeps its snapshot alive. An error is an item, and the last one: [`Error::SnapshotTooOld`] if
+/// the snapshot was given up meanwhile, or an error of the Store.
 ///
 /// [`Error::SnapshotTooOld`]: crate::Error::SnapshotTooOld
 #[derive(Debug)]
@@ -42,7 +42,8 @@ pub struct Range {
     piece_keys: usize,
     /// Given out before the range ends.
     error: Option<crate::Error>,
-    /// What the memtables have removed, newest memtable first. It does not change: all of it is in the past.
+    /// What the memtables have removed, newest memtable first. It does not change: all of it is in
+    /// the past.
     removed: Option<Vec<Vec<Span>>>,
 }
 
@@ -109,10 +110,9 @@ impl Range {
             Side::Front => self.front.is_empty(),
             Side::Back => self.back.is_empty(),
         };
-        if near_is_empty && self.error.is_none() && !self.middle.is_empty() {
-            if let Err(error) = self.fill_near(side) {
-                self.error = Some(error);
-            }
+        let reads = near_is_empty && self.error.is_none() && !self.middle.is_empty();
+        if reads && let Err(error) = self.fill_near(side) {
+            self.error = Some(error);
         }
         if let Some(error) = self.error.take() {
             self.middle.upper = Some(self.middle.lower.clone());
@@ -158,7 +158,8 @@ impl DoubleEndedIterator for Range {
 
 impl std::iter::FusedIterator for Range {}
 
-/// Every entry of a keyspace at the end of a view over a Store that nobody looks at with older eyes.
+/// Every entry of a keyspace at the end of a view over a Store that nobody looks at with older
+/// eyes.
 pub(crate) fn newest_entries(
     store: &dyn Store,
     view: &View,
@@ -201,8 +202,8 @@ struct Piece {
 impl Sources<'_> {
     /// Resolves the next stretch of `within`, looking at up to `limit` keys of each source.
     ///
-    /// Every source that stops before the end narrows the stretch for those that follow. `layers` is called
-    /// after the Store was read.
+    /// Every source that stops before the end narrows the stretch for those that follow. `layers`
+    /// is called after the Store was read.
     fn read(
         &self,
         keyspace: KeyspaceId,
@@ -228,8 +229,8 @@ impl Sources<'_> {
             found.extend(chunk.entries.into_iter().filter(seen));
         }
         found.extend(stored);
-        // Stable: of several entries of one key the first is that of the source that wins. The sources are sorted,
-        // which the sort makes use of.
+        // Stable: of several entries of one key the first is that of the source that wins. The
+        // sources are sorted, which the sort makes use of.
         match side {
             Side::Front => found.sort_by(|a, b| a.0.cmp(&b.0)),
             Side::Back => found.sort_by(|a, b| b.0.cmp(&a.0)),
@@ -240,8 +241,8 @@ impl Sources<'_> {
         Ok(Piece { entries, rest: stretch.rest_of(within) })
     }
 
-    /// The Store's entries in the stretch that no memtable has removed. Those of removed ranges are stepped
-    /// over, where a range reaches over the beginning of the stretch.
+    /// The Store's entries in the stretch that no memtable has removed. Those of removed ranges are
+    /// stepped over, where a range reaches over the beginning of the stretch.
     fn read_store(
         &self,
         keyspace: KeyspaceId,
@@ -250,29 +251,7 @@ impl Sources<'_> {
     ) -> Result<Vec<Entry>> {
         let mut span = stretch.span.clone();
         for removed in self.removed {
-            match stretch.side {
-                Side::Front => {
-                    if let Some(over) = span::covers(removed, &span.lower) {
-                        match &over.upper {
-                            Some(upper) => span.lower = upper.clone(),
-                            None => return Ok(Vec::new()),
-                        }
-                    }
-                }
-                Side::Back => {
-                    let reaches = |over: &&Span| match (&over.upper, &span.upper) {
-                        (None, _) => true,
-                        (Some(_), None) => false,
-                        (Some(over), Some(upper)) => over >= upper,
-                    };
-                    // Of joined spans only the last can reach over the end, or the one before it.
-                    if let Some(over) = removed.iter().rev().take_while(reaches).last() {
-                        if span.upper.as_ref().is_none_or(|upper| over.lower < *upper) {
-                            span.upper = Some(over.lower.clone());
-                        }
-                    }
-                }
-            }
+            step_over(&mut span, stretch.side, removed);
             if span.is_empty() {
                 return Ok(Vec::new());
             }
@@ -305,6 +284,34 @@ impl Sources<'_> {
     /// Whether one of the newest `memtables` has removed a range over the key.
     fn is_removed(&self, memtables: usize, key: &[u8]) -> bool {
         self.removed[..memtables].iter().any(|spans| span::covers(spans, key).is_some())
+    }
+}
+
+/// Cuts a removed range off the side from which a span is read.
+fn step_over(span: &mut Span, side: Side, removed: &[Span]) {
+    match side {
+        Side::Front => {
+            if let Some(over) = span::covers(removed, &span.lower) {
+                // To the end of the span, or past it: nothing is left then.
+                span.lower = match over.upper.as_ref().or(span.upper.as_ref()) {
+                    Some(upper) => upper.clone(),
+                    None => return span.upper = Some(span.lower.clone()),
+                };
+            }
+        }
+        Side::Back => {
+            let reaches = |over: &&Span| match (&over.upper, &span.upper) {
+                (None, _) => true,
+                (Some(_), None) => false,
+                (Some(over), Some(upper)) => over >= upper,
+            };
+            // They are in order and apart from each other: only the lowest that reaches so far can lie over
+            // the end.
+            let lowest = removed.iter().rev().take_while(reaches).last();
+            if let Some(over) = lowest.filter(|over| span.overlaps(over)) {
+                span.upper = Some(over.lower.clone());
+            }
+        }
     }
 }
 

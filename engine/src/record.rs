@@ -1,7 +1,8 @@
-//! The payload of a record in the log: which changes it makes. The layout is in `docs/record-format.md`.
+//! The payload of a record in the log: which changes it makes. The layout is in
+//! `docs/record-format.md`.
 //!
-//! Encoding appends to a buffer; decoding borrows from the bytes, checks every length before it is used,
-//! and never panics, whatever the bytes are.
+//! Encoding appends to a buffer; decoding borrows from the bytes, checks every length before it is
+//! used, and never panics, whatever the bytes are.
 
 use std::ops::Bound;
 

@@ -14,8 +14,8 @@ use crate::state::{Slot, State, StateHasher, View};
 
 /// The database as it was at one LSN. Reads repeat: whatever is written later is not seen.
 ///
-/// Cheap to clone. It pins memory while newer writes go into the Store; that is bounded, and past the bound the
-/// oldest snapshots are given up: they answer [`Error::SnapshotTooOld`] from then on.
+/// Cheap to clone. It pins memory while newer writes go into the Store; that is bounded, and past
+/// the bound the oldest snapshots are given up: they answer [`Error::SnapshotTooOld`] from then on.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     place: Arc<Place>,
@@ -49,8 +49,8 @@ impl Snapshot {
     /// The value of a key.
     ///
     /// # Errors
-    /// [`Error::SnapshotTooOld`]; [`Error::NoSuchKeyspace`] if the keyspace is one of another database (one
-    /// that was dropped since can still be read); those of the Store.
+    /// [`Error::SnapshotTooOld`]; [`Error::NoSuchKeyspace`] if the keyspace is one of another
+    /// database (one that was dropped since can still be read); those of the Store.
     pub fn get(&self, keyspace: &impl AsKeyspace, key: impl AsRef<[u8]>) -> Result<Option<Value>> {
         self.get_in(self.id(keyspace)?, key.as_ref())
     }
@@ -91,7 +91,8 @@ impl Snapshot {
         self.iter(keyspace).next_back().transpose()
     }
 
-    /// Names and numbers of the keyspaces that there were, in order of names. Errors as [`Snapshot::get`].
+    /// Names and numbers of the keyspaces that there were, in order of names. Errors as
+    /// [`Snapshot::get`].
     pub fn keyspaces(&self) -> Result<Vec<(String, KeyspaceId)>> {
         let mut keyspaces = vec![(DEFAULT_NAME.to_string(), KeyspaceId::DEFAULT)];
         for entry in self.range_in(KeyspaceId::CATALOG, Span::all()) {
@@ -102,9 +103,9 @@ impl Snapshot {
         Ok(keyspaces)
     }
 
-    /// A hash over every keyspace, key and value in order. Two states with the same content have the same hash,
-    /// on every machine and in every version of mainstay. Reads everything; to do that piece by piece use
-    /// [`StateHasher`]. Errors as [`Snapshot::get`].
+    /// A hash over every keyspace, key and value in order. Two states with the same content have
+    /// the same hash, on every machine and in every version of mainstay. Reads everything; to do
+    /// that piece by piece use [`StateHasher`]. Errors as [`Snapshot::get`].
     pub fn state_hash(&self) -> Result<u64> {
         let mut hasher = StateHasher::new(self)?;
         loop {

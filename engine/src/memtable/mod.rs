@@ -1,12 +1,13 @@
 //! What was written and is not in the Store yet: every version of every key, in order, in memory.
 //!
-//! Versions enter when a record is applied, before they are visible; each reader says up to which LSN it sees.
-//! No lock is held while anybody else's code runs: ranges are read in chunks.
+//! Versions enter when a record is applied, before they are visible; each reader says up to which
+//! LSN it sees. No lock is held while anybody else's code runs: ranges are read in chunks.
 //!
 //! Invariants:
 //! - versions here are past `start`, and not past `end` once that is set;
 //! - a point at the LSN of a removed range was written after it;
-//! - `bytes` is what keys, values and the structures around them take, as close as can be estimated.
+//! - `bytes` is what keys, values and the structures around them take, as close as can be
+//!   estimated.
 
 mod removals;
 mod versions;
@@ -81,7 +82,8 @@ pub(crate) struct Memtable {
     tables: RwLock<BTreeMap<KeyspaceId, Table>>,
 }
 
-/// What an entry takes besides its key and value: its place in the tree, whose nodes are about two thirds full.
+/// What an entry takes besides its key and value: its place in the tree, whose nodes are about two
+/// thirds full.
 const ENTRY_BYTES: usize = size_of::<(Key, Versions)>() * 3 / 2;
 /// How many keys are looked at under one lock when a range is searched through.
 const SEARCH_KEYS: usize = 1024;
@@ -274,7 +276,8 @@ impl Memtable {
         Removed::Ranges(table.removals.spans(&Span::all(), Lsn::MAX))
     }
 
-    /// The next points that a checkpoint of the whole memtable sets: those that no later removal covers.
+    /// The next points that a checkpoint of the whole memtable sets: those that no later removal
+    /// covers.
     pub(crate) fn points(&self, keyspace: KeyspaceId, within: &Span, limit: usize) -> Chunk<Point> {
         let tables = self.tables.read();
         let Some(table) = tables.get(&keyspace) else {

@@ -29,8 +29,9 @@ impl Removal {
 ///
 /// Invariants:
 /// - `list` is in order of LSN;
-/// - `skyline` is what one sees from above: stretches that do not overlap, each with the newest removal
-///   over it. What it does not cover was never removed, so that most questions need no more than it.
+/// - `skyline` is what one sees from above: stretches that do not overlap, each with the newest
+///   removal over it. What it does not cover was never removed, so that most questions need no more
+///   than it.
 #[derive(Debug, Default)]
 pub(super) struct Removals {
     list: Vec<Removal>,

@@ -23,7 +23,8 @@ pub(super) struct Versions {
     older: Option<Box<Vec<Version>>>,
 }
 
-/// Bytes that each version beyond the first takes, its value apart: vectors are half empty on average.
+/// Bytes that each version beyond the first takes, its value apart: vectors are half empty on
+/// average.
 pub(super) const OLDER_VERSION_BYTES: usize = size_of::<Version>() * 3 / 2;
 
 impl Versions {

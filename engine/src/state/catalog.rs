@@ -1,8 +1,8 @@
 //! Which keyspaces there are.
 //!
-//! In keyspace [`KeyspaceId::CATALOG`] each name stands as a key with the keyspace's number (4 bytes,
-//! little-endian) as its value; under [`HIGHEST`] stands the highest number ever given. `default` is always
-//! there and stands nowhere.
+//! In keyspace [`KeyspaceId::CATALOG`] each name stands as a key with the keyspace's number (4
+//! bytes, little-endian) as its value; under [`HIGHEST`] stands the highest number ever given.
+//! `default` is always there and stands nowhere.
 
 use std::collections::BTreeMap;
 
@@ -79,7 +79,8 @@ impl Catalog {
         self.allocated = self.allocated.max(earlier.allocated);
     }
 
-    /// Gives a name to a keyspace. Over a Store that is ahead the name may stand for a later one: it will again.
+    /// Gives a name to a keyspace. Over a Store that is ahead the name may stand for a later one:
+    /// it will again.
     pub(super) fn create(&mut self, id: KeyspaceId, name: &str, changes: &mut Vec<Change>) {
         if let Some(other) = self.ids.insert(name.to_string(), id) {
             self.names.remove(&other);
@@ -101,7 +102,8 @@ impl Catalog {
     }
 }
 
-/// The keyspace that an entry of the catalog names; `Some(None)` if it names none, `None` if it makes no sense.
+/// The keyspace that an entry of the catalog names; `Some(None)` if it names none, `None` if it
+/// makes no sense.
 pub(super) fn keyspace_of(key: &Key, value: &Value) -> Option<Option<(String, KeyspaceId)>> {
     let (name, number) = read_entry(key, value)?;
     Some((name != HIGHEST).then(|| (name.to_string(), KeyspaceId(number))))

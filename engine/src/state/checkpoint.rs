@@ -48,10 +48,11 @@ enum Stage {
 }
 
 impl State {
-    /// Begins to move the oldest frozen memtable into the Store. `None` if there is none, if its end is
-    /// not visible yet, or while another checkpoint is being made.
+    /// Begins to move the oldest frozen memtable into the Store. `None` if there is none, if its
+    /// end is not visible yet, or while another checkpoint is being made.
     ///
-    /// The log must be durable up to [`CheckpointJob::end`] before the first [step](CheckpointJob::step).
+    /// The log must be durable up to [`CheckpointJob::end`] before the first
+    /// [step](CheckpointJob::step).
     pub fn begin_checkpoint(self: &Arc<Self>) -> Option<CheckpointJob> {
         let mut registry = self.registry.lock();
         let memtable = Arc::clone(self.view().oldest_frozen()?);
@@ -68,7 +69,8 @@ impl State {
         Some(CheckpointJob { state, memtable, end, layer, keyspaces, stage: Stage::Between })
     }
 
-    /// The undo layer of the checkpoint up to `end`: that of an attempt that was given up, or a new one.
+    /// The undo layer of the checkpoint up to `end`: that of an attempt that was given up, or a new
+    /// one.
     fn layer_of(&self, end: Lsn) -> Arc<UndoLayer> {
         let mut layers = self.layers.write();
         match layers.last() {
@@ -83,10 +85,11 @@ impl State {
         }
     }
 
-    /// Lets go of the memtable that `job` has moved: the Store is complete up to [`CheckpointJob::end`], and that
-    /// is what [`State::oldest_base`] says from now on.
+    /// Lets go of the memtable that `job` has moved: the Store is complete up to
+    /// [`CheckpointJob::end`], and that is what [`State::oldest_base`] says from now on.
     ///
-    /// Comes after the Store was made durable and the manifest names the LSN. Panics if steps are left.
+    /// Comes after the Store was made durable and the manifest names the LSN. Panics if steps are
+    /// left.
     pub fn finish_checkpoint(&self, job: CheckpointJob) {
         assert!(job.is_done(), "the checkpoint up to {} is finished in the middle", job.end);
         let mut registry = self.registry.lock();
@@ -113,11 +116,12 @@ impl CheckpointJob {
         matches!(self.stage, Stage::Done)
     }
 
-    /// Applies up to `max_ops` operations to the Store, and perhaps looks at as many of its entries before.
-    /// `true` when nothing is left.
+    /// Applies up to `max_ops` operations to the Store, and perhaps looks at as many of its entries
+    /// before. `true` when nothing is left.
     ///
     /// # Errors
-    /// Those of the Store. The job cannot go on then; a new one does everything again, which is harmless.
+    /// Those of the Store. The job cannot go on then; a new one does everything again, which is
+    /// harmless.
     pub fn step(&mut self, max_ops: usize) -> Result<bool> {
         let max_ops = max_ops.max(1);
         let mut ops = Vec::new();
@@ -156,8 +160,8 @@ impl CheckpointJob {
         self.stage = Stage::Removals { keyspace, drops, spans };
     }
 
-    /// Removes the next span, or keeps another piece of what stands in it for old snapshots. Returns how many
-    /// entries of the Store it looked at.
+    /// Removes the next span, or keeps another piece of what stands in it for old snapshots.
+    /// Returns how many entries of the Store it looked at.
     fn remove(
         &mut self,
         keyspace: KeyspaceId,
@@ -172,7 +176,8 @@ impl CheckpointJob {
         };
         let (looked_at, kept_up_to) = self.keep_span(keyspace, &whole, limit)?;
         if let Some(last) = kept_up_to {
-            // The removal itself waits until everything in it is kept; kept pieces can go before the rest.
+            // The removal itself waits until everything in it is kept; kept pieces can go before
+            // the rest.
             let upper = span::after(&last);
             let rest = Span { lower: upper.clone(), upper: whole.upper };
             let piece = Span { lower: whole.lower, upper: Some(upper) };
@@ -189,8 +194,8 @@ impl CheckpointJob {
         Ok(looked_at)
     }
 
-    /// Keeps up to `limit` of the Store's entries in a span. Returns how many it looked at, and the last of
-    /// them if there may be more.
+    /// Keeps up to `limit` of the Store's entries in a span. Returns how many it looked at, and the
+    /// last of them if there may be more.
     fn keep_span(
         &self,
         keyspace: KeyspaceId,

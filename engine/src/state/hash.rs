@@ -31,7 +31,8 @@ impl StateHasher {
         Ok(StateHasher { snapshot: snapshot.clone(), keyspaces, current: None, hash: SEED })
     }
 
-    /// Goes on over up to `max_entries`. The hash, when nothing is left. Errors as [`Snapshot::get`].
+    /// Goes on over up to `max_entries`. The hash, when nothing is left. Errors as
+    /// [`Snapshot::get`].
     pub fn step(&mut self, max_entries: usize) -> Result<Option<u64>> {
         let mut seen = 0;
         loop {

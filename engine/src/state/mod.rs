@@ -1,17 +1,22 @@
 //! Memtables over a Store: consumes records in LSN order and shows those up to `visible_lsn`.
 //!
-//! [`State`] has no thread and no clock and knows nothing of the log. A database on one node, a replicated node and
-//! the simulator run the same one: they differ in who calls [`State::apply`] and [`State::set_visible`], and when.
+//! [`State`] has no thread and no clock and knows nothing of the log. A database on one node, a
+//! replicated node and the simulator run the same one: they differ in who calls [`State::apply`]
+//! and [`State::set_visible`], and when.
 //!
-//! A reader at an LSN asks the memtables, newest first, then the Store, then the undo layers. Two things change
-//! under its feet, and both are made harmless by order:
-//! - a checkpoint changes the Store: it adds to its undo layer first, the reader asks the Store first;
-//! - a finished checkpoint takes its memtable out of the view: the reader holds the view it began with.
+//! A reader at an LSN asks the memtables, newest first, then the Store, then the undo layers. Two
+//! things change under its feet, and both are made harmless by order:
+//! - a checkpoint changes the Store: it adds to its undo layer first, the reader asks the Store
+//!   first;
+//! - a finished checkpoint takes its memtable out of the view: the reader holds the view it began
+//!   with.
 //!
-//! Locks, in the order in which they are taken: `applying`, `registry`, `recent`, `catalog`, `view`, `layers`, those within
-//! memtables and layers. None is held while the Store works, and none but `applying` is held for longer than a
-//! bounded piece of work; except that [`State::truncate_after`] holds up everything.
+//! Locks, in the order in which they are taken: `applying`, `registry`, `recent`, `catalog`,
+//! `view`, `layers`, those within memtables and layers. None is held while the Store works, and
+//! none but `applying` is held for longer than a bounded piece of work; except that
+//! [`State::truncate_after`] holds up everything.
 
+mod apply;
 mod catalog;
 mod checkpoint;
 mod hash;
@@ -20,7 +25,6 @@ mod registry;
 mod undo;
 mod view;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -30,9 +34,8 @@ use parking_lot::{Mutex, RwLock};
 use crate::bytes::{Key, Value};
 use crate::error::{Error, Result};
 use crate::keyspace::{KeyspaceId, KeyspaceRef};
-use crate::memtable::{Change, Memtable};
+use crate::memtable::Memtable;
 use crate::range;
-use crate::record::{self, RecordOp};
 use crate::snapshot::Snapshot;
 use crate::span::Span;
 use crate::store::Store;
@@ -50,8 +53,8 @@ pub(crate) use view::View;
 /// How much memory a [`State`] may take.
 #[derive(Copy, Clone, Debug)]
 pub struct StateOptions {
-    /// Size at which the active memtable should be frozen. [`State::wants_freeze`] compares with it; nothing
-    /// is refused here when it is exceeded.
+    /// Size at which the active memtable should be frozen. [`State::wants_freeze`] compares with
+    /// it; nothing is refused here when it is exceeded.
     pub memtable_bytes: usize,
     /// Bytes that old snapshots may pin. Past it the oldest are given up, and answer
     /// [`Error::SnapshotTooOld`].
@@ -80,15 +83,13 @@ pub struct State {
     floor: AtomicU64,
 }
 
-/// How many changes enter a memtable under one lock.
-const CHANGES_AT_ONCE: usize = 64;
-
-/// The number of the next [`State`] of this process. Only compared, so that it decides nothing else.
+/// The number of the next [`State`] of this process. Only compared, so that it decides nothing
+/// else.
 static NEXT_NUMBER: AtomicU64 = AtomicU64::new(1);
 
 impl State {
-    /// Opens the state over a Store that has everything up to `base`, and may have some of what came later: all
-    /// records past `base` must be [applied](State::apply) before anything is read.
+    /// Opens the state over a Store that has everything up to `base`, and may have some of what
+    /// came later: all records past `base` must be [applied](State::apply) before anything is read.
     ///
     /// # Errors
     /// Those of the Store, or that its catalog of keyspaces is damaged.
@@ -115,40 +116,6 @@ impl State {
     #[must_use]
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.store
-    }
-
-    /// Takes in the record at `lsn`. It is not visible yet.
-    ///
-    /// Records come in order; the caller sees to it that they do, and that it is called once at a time
-    /// (a second caller waits).
-    ///
-    /// # Errors
-    /// [`Error::BadRecord`]: nothing was changed, and `lsn` may be applied again with other bytes.
-    pub fn apply(&self, lsn: Lsn, record: &[u8]) -> Result<()> {
-        let applying = self.applying.lock();
-        let applied = self.last_applied_lsn();
-        assert!(lsn > applied, "the record at {lsn} comes after that at {applied}");
-        let mut removes_ranges = false;
-        for op in record::decode(lsn, record)? {
-            let op = op?;
-            removes_ranges |=
-                matches!(op, RecordOp::RemoveRange { .. } | RecordOp::DropKeyspace { .. });
-        }
-        let memtable = Arc::clone(self.view().active());
-        let mut writer = Writer {
-            state: self,
-            memtable: &memtable,
-            lsn,
-            changes: Vec::new(),
-            inserted: removes_ranges.then(BTreeSet::new),
-        };
-        for op in record::decode(lsn, record)? {
-            writer.apply(op?);
-        }
-        writer.flush();
-        self.applied.store(lsn.0, Ordering::Release);
-        drop(applying);
-        Ok(())
     }
 
     /// Shows everything up to `lsn`. Never goes back: a lower `lsn` than before changes nothing.
@@ -186,10 +153,11 @@ impl State {
     /// The value at `at`, which is not past the last applied record.
     ///
     /// # Errors
-    /// [`Error::SnapshotTooOld`] if a checkpoint past `at` has begun; a [`Snapshot`] is kept from that. Those of
-    /// the Store.
+    /// [`Error::SnapshotTooOld`] if a checkpoint past `at` has begun; a [`Snapshot`] is kept from
+    /// that. Those of the Store.
     pub fn get(&self, keyspace: KeyspaceId, key: &[u8], at: Lsn) -> Result<Option<Value>> {
-        // `at` was chosen before the view is loaded, so that every version up to it is in there or below.
+        // `at` was chosen before the view is loaded, so that every version up to it is in there or
+        // below.
         let view = self.view();
         if let Some(found) = view.get(keyspace, key, at) {
             return Ok(found);
@@ -202,8 +170,8 @@ impl State {
         Ok(value)
     }
 
-    /// The newest version that was applied, visible or not, with its LSN; that of a value in the Store is
-    /// only known to be at most [`State::oldest_base`], which is given instead.
+    /// The newest version that was applied, visible or not, with its LSN; that of a value in the
+    /// Store is only known to be at most [`State::oldest_base`], which is given instead.
     ///
     /// Exact as long as nobody applies: the caller holds the lock on appending.
     pub fn newest(&self, keyspace: KeyspaceId, key: &[u8]) -> Result<(Lsn, Option<Value>)> {
@@ -226,8 +194,8 @@ impl State {
     /// A snapshot of what was visible at `at`, which is not past what is visible now.
     ///
     /// # Errors
-    /// [`Error::SnapshotTooOld`] if a checkpoint past `at` has begun, or if `at` lies before what was visible when
-    /// the first snapshot was taken.
+    /// [`Error::SnapshotTooOld`] if a checkpoint past `at` has begun, or if `at` lies before what
+    /// was visible when the first snapshot was taken.
     pub fn snapshot_at(self: &Arc<Self>, at: Lsn) -> Result<Snapshot> {
         let mut registry = self.registry.lock();
         let visible = self.visible_lsn();
@@ -239,16 +207,16 @@ impl State {
         Ok(self.register(&mut registry, at))
     }
 
-    /// At the first snapshot the replay is over. The Store may have been ahead of it, so that it can
-    /// answer for nothing before.
+    /// At the first snapshot the replay is over. The Store may have been ahead of it, so that it
+    /// can answer for nothing before.
     fn begin_to_serve(&self, registry: &mut Registry) {
         if !std::mem::replace(&mut registry.serves, true) {
             self.floor.fetch_max(self.visible_lsn().0, Ordering::AcqRel);
         }
     }
 
-    /// The view is loaded under the registry's lock: a checkpoint begins and ends either before, and is below `at`,
-    /// or afterwards, and finds the snapshot.
+    /// The view is loaded under the registry's lock: a checkpoint begins and ends either before,
+    /// and is below `at`, or afterwards, and finds the snapshot.
     fn register(self: &Arc<Self>, registry: &mut Registry, at: Lsn) -> Snapshot {
         let floor = self.floor();
         assert!(at >= floor, "a snapshot at {at}, but the Store may be at {floor}");
@@ -326,8 +294,8 @@ impl State {
         self.number
     }
 
-    /// An LSN past `since` at which something in the range changed, visible or not: the newest if a point or the
-    /// keyspace changed. `None` if nothing did.
+    /// An LSN past `since` at which something in the range changed, visible or not: the newest if a
+    /// point or the keyspace changed. `None` if nothing did.
     ///
     /// # Errors
     /// [`Error::TransactionTooOld`] if `since` is below [`State::oldest_base`].
@@ -407,8 +375,8 @@ impl State {
         self.active_bytes() >= self.options.memtable_bytes
     }
 
-    /// Freezes the active memtable at the last applied record, for the next checkpoint. `false` if nothing was
-    /// applied since the last time.
+    /// Freezes the active memtable at the last applied record, for the next checkpoint. `false` if
+    /// nothing was applied since the last time.
     pub fn freeze(&self) -> bool {
         let _applying = self.applying.lock();
         let _registry = self.registry.lock();
@@ -424,7 +392,8 @@ impl State {
         true
     }
 
-    /// Takes back every record past `lsn`, which was not made visible: a follower's that was never committed.
+    /// Takes back every record past `lsn`, which was not made visible: a follower's that was never
+    /// committed.
     ///
     /// # Errors
     /// Those of the Store, from which the catalog is read again. The versions are gone then, but
@@ -476,7 +445,8 @@ impl State {
         Lsn(self.floor.load(Ordering::Acquire))
     }
 
-    /// The layers that a reader at `at` must look into, oldest first. Load them after the Store was asked.
+    /// The layers that a reader at `at` must look into, oldest first. Load them after the Store was
+    /// asked.
     pub(crate) fn layers_past(&self, at: Lsn) -> Vec<Arc<UndoLayer>> {
         let layers = self.layers.read();
         let first = layers.partition_point(|layer| layer.end() <= at);
@@ -496,79 +466,6 @@ fn bad_catalog(store: &dyn Store) -> Error {
         operation: "read the catalog of keyspaces",
         reason: Arc::from("an entry is not valid"),
         damaged: true,
-    }
-}
-
-/// Turns the changes of one record into versions.
-struct Writer<'a> {
-    state: &'a State,
-    memtable: &'a Memtable,
-    lsn: Lsn,
-    changes: Vec<Change>,
-    /// The keys this record has inserted so far, if it removes ranges too: a range removes what stands before it
-    /// in the record, but in a memtable a point wins over a range of the same LSN.
-    inserted: Option<BTreeSet<(KeyspaceId, Key)>>,
-}
-
-impl Writer<'_> {
-    fn apply(&mut self, op: RecordOp<'_>) {
-        match op {
-            RecordOp::Insert { keyspace, key, value } => {
-                let key = Key::from(key);
-                if let Some(inserted) = &mut self.inserted {
-                    inserted.insert((keyspace, key.clone()));
-                }
-                self.push(Change::Point { keyspace, key, value: Some(Value::from(value)) });
-            }
-            RecordOp::Remove { keyspace, key } => {
-                self.push(Change::Point { keyspace, key: Key::from(key), value: None });
-            }
-            RecordOp::RemoveRange { keyspace, lower, upper } => {
-                let span = Span::between(lower, upper);
-                if !span.is_empty() {
-                    self.remove_inserted(keyspace, &span);
-                    self.push(Change::Range { keyspace, span, drops_keyspace: false });
-                }
-            }
-            RecordOp::CreateKeyspace { keyspace, name } => {
-                self.state.catalog.write().create(keyspace, name, &mut self.changes);
-            }
-            RecordOp::DropKeyspace { keyspace } => {
-                self.remove_inserted(keyspace, &Span::all());
-                self.state.catalog.write().drop_keyspace(keyspace, &mut self.changes);
-                self.push(Change::Range { keyspace, span: Span::all(), drops_keyspace: true });
-            }
-        }
-    }
-
-    fn remove_inserted(&mut self, keyspace: KeyspaceId, span: &Span) {
-        let Some(inserted) = &mut self.inserted else { return };
-        let from = (keyspace, span.lower.clone());
-        let covered: Vec<_> = inserted
-            .range(from..)
-            .take_while(|(id, key)| *id == keyspace && span.contains(key))
-            .cloned()
-            .collect();
-        for entry in &covered {
-            inserted.remove(entry);
-        }
-        for (keyspace, key) in covered {
-            self.push(Change::Point { keyspace, key, value: None });
-        }
-    }
-
-    fn push(&mut self, change: Change) {
-        self.changes.push(change);
-        if self.changes.len() >= CHANGES_AT_ONCE {
-            self.flush();
-        }
-    }
-
-    fn flush(&mut self) {
-        if self.state.recent.is_watched() {
-            self.state.recent.remember(self.lsn, &self.changes);
-        }
-        self.memtable.write(self.lsn, &mut self.changes);
     }
 }
 

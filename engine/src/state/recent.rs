@@ -13,7 +13,8 @@ use crate::keyspace::KeyspaceId;
 use crate::memtable::Change;
 use crate::span::Span;
 
-/// Changes remembered at most. Beyond it the oldest are forgotten, and asking for them costs a search.
+/// Changes remembered at most. Beyond it the oldest are forgotten, and asking for them costs a
+/// search.
 const LIMIT_CHANGES: usize = 8192;
 /// Bytes of keys remembered at most.
 const LIMIT_BYTES: usize = 1 << 20;
@@ -74,7 +75,8 @@ impl Recent {
         }
     }
 
-    /// Records were taken back: what is remembered does not tell any more what a watcher has missed.
+    /// Records were taken back: what is remembered does not tell any more what a watcher has
+    /// missed.
     pub(super) fn forget(&self) {
         *self.changes.lock() = Changes { forgotten: Lsn::MAX, ..Changes::default() };
     }
@@ -101,8 +103,8 @@ impl State {
 }
 
 impl Watch {
-    /// The first change since the beginning that `concerns` somebody. `Err` if too much was written to
-    /// remember it all.
+    /// The first change since the beginning that `concerns` somebody. `Err` if too much was written
+    /// to remember it all.
     ///
     /// Complete up to the last applied record as long as nobody applies.
     pub(crate) fn find(

@@ -11,8 +11,8 @@ use super::view::View;
 
 /// The place of a snapshot: its view, until the snapshot is given up.
 ///
-/// Whoever reads takes the view out of here, reads, and looks here again: as long as the view is still there,
-/// no undo layer that the snapshot needs was gone when it was read.
+/// Whoever reads takes the view out of here, reads, and looks here again: as long as the view is
+/// still there, no undo layer that the snapshot needs was gone when it was read.
 #[derive(Debug)]
 pub(crate) struct Slot {
     view: Mutex<Option<Arc<View>>>,
@@ -28,7 +28,8 @@ impl Slot {
     }
 }
 
-/// A memtable that went into the Store, but that snapshots between its start and its end still hold.
+/// A memtable that went into the Store, but that snapshots between its start and its end still
+/// hold.
 #[derive(Debug)]
 struct Retired {
     start: Lsn,
@@ -36,10 +37,12 @@ struct Retired {
     bytes: usize,
 }
 
-/// Live snapshots and what they pin. Behind a mutex, which is taken before any other lock but `applying`.
+/// Live snapshots and what they pin. Behind a mutex, which is taken before any other lock but
+/// `applying`.
 ///
 /// Invariants:
-/// - no live snapshot is older than `floor` unless it was there when the checkpoint that raised it began;
+/// - no live snapshot is older than `floor` unless it was there when the checkpoint that raised it
+///   began;
 /// - each layer and each retired memtable is needed by some live snapshot.
 #[derive(Debug)]
 pub(super) struct Registry {
@@ -57,7 +60,8 @@ pub(super) struct Registry {
 /// The undo layers, oldest first. Changed under the registry's lock only.
 pub(super) type Layers = RwLock<Vec<Arc<UndoLayer>>>;
 
-/// What was let go: dropped by the caller after the locks, since dropping a memtable takes its time.
+/// What was let go: dropped by the caller after the locks, since dropping a memtable takes its
+/// time.
 #[derive(Debug, Default)]
 #[must_use]
 pub(super) struct Released {
@@ -110,8 +114,8 @@ impl Registry {
         undo + self.retired.iter().map(|retired| retired.bytes).sum::<usize>()
     }
 
-    /// Notes that everything up to `end` is in the Store. Snapshots from `end` on need its memtable no more;
-    /// those between its start and its end do.
+    /// Notes that everything up to `end` is in the Store. Snapshots from `end` on need its memtable
+    /// no more; those between its start and its end do.
     pub(super) fn retire(
         &mut self,
         start: Lsn,
@@ -138,7 +142,8 @@ impl Registry {
         while self.pinned_bytes(layers) > self.limit_bytes {
             let Some(((lsn, _), slot)) = self.live.pop_first() else { break };
             tracing::warn!(%lsn, "a snapshot is given up: it pins more memory than the bound");
-            // The slot is emptied before its layers go, so that a reader that finds it full has read them.
+            // The slot is emptied before its layers go, so that a reader that finds it full has
+            // read them.
             released.views.extend(slot.view.lock().take());
             self.release(layers, released);
         }

@@ -14,10 +14,11 @@ use crate::span::Span;
 
 /// The Store's values from before one checkpoint, of the keys that the checkpoint changes.
 ///
-/// An entry is added before the Store is changed, so a reader that asks the Store first and the layer
-/// afterwards misses nothing. A snapshot at `s` uses the layers with `end > s`, the oldest first. It comes
-/// here only for keys of which the memtables it holds know nothing at `s`; so the first change of such a
-/// key in the checkpoint is past `s`, and the layer has what the snapshot must see.
+/// An entry is added before the Store is changed, so a reader that asks the Store first and the
+/// layer afterwards misses nothing. A snapshot at `s` uses the layers with `end > s`, the oldest
+/// first. It comes here only for keys of which the memtables it holds know nothing at `s`; so the
+/// first change of such a key in the checkpoint is past `s`, and the layer has what the snapshot
+/// must see.
 #[derive(Debug)]
 pub(crate) struct UndoLayer {
     end: Lsn,

@@ -8,8 +8,8 @@ use crate::bytes::Value;
 use crate::keyspace::KeyspaceId;
 use crate::memtable::{Memtable, Version};
 
-/// Memtables that together hold every version past `base`. What is not in them is in the Store as it was at
-/// `base`: there, or in the undo layers of later checkpoints.
+/// Memtables that together hold every version past `base`. What is not in them is in the Store as
+/// it was at `base`: there, or in the undo layers of later checkpoints.
 ///
 /// Invariants: newest first; each ends where the newer one starts; the oldest starts at `base`.
 #[derive(Clone, Debug)]

@@ -1,12 +1,14 @@
-//! Serialisable transactions, without locks: read, write, and find out at the end whether it was all true.
+//! Serialisable transactions, without locks: read, write, and find out at the end whether it was
+//! all true.
 //!
-//! A transaction reads from a snapshot, under its own writes, and remembers what it read: keys, and ranges as far as
-//! they were read. At the commit nothing of that may have changed since the snapshot; then it is as if the whole
-//! transaction had happened at the moment of its record. So the order of records in the log is an order in which
-//! the transactions could have run one after the other: no lost update, no write skew, no phantom.
+//! A transaction reads from a snapshot, under its own writes, and remembers what it read: keys, and
+//! ranges as far as they were read. At the commit nothing of that may have changed since the
+//! snapshot; then it is as if the whole transaction had happened at the moment of its record. So
+//! the order of records in the log is an order in which the transactions could have run one after
+//! the other: no lost update, no write skew, no phantom.
 //!
-//! Most of the checking is done before the lock on appending is taken; under it only what was applied in the meantime
-//! is compared, from memory.
+//! Most of the checking is done before the lock on appending is taken; under it only what was
+//! applied in the meantime is compared, from memory.
 
 mod range;
 mod reads;
@@ -36,11 +38,13 @@ pub trait Commit {
     /// What the committer gets for it: a ticket, an LSN.
     type Done;
 
-    /// Takes the lock on appending, calls `check`, and appends and applies the batch if that says yes. Nothing may be
-    /// applied between the two. An error of `check` is handed on, nothing being appended then.
+    /// Takes the lock on appending, calls `check`, and appends and applies the batch if that says
+    /// yes. Nothing may be applied between the two. An error of `check` is handed on, nothing being
+    /// appended then.
     ///
-    /// [`Error::Conflict`] names the LSN of the other write: before the caller hears of it, that should
-    /// be visible. Otherwise a second attempt could not see it, and would fail in the same way.
+    /// [`Error::Conflict`] names the LSN of the other write: before the caller hears of it, that
+    /// should be visible. Otherwise a second attempt could not see it, and would fail in the same
+    /// way.
     fn append(&self, batch: Batch, check: &mut dyn FnMut() -> Result<()>) -> Result<Self::Done>;
 
     /// A transaction that wrote nothing is done: it saw everything as it was at `at`.
@@ -49,9 +53,9 @@ pub trait Commit {
 
 /// A serialisable transaction. Dropped without a commit it leaves no trace.
 ///
-/// It sees what was visible when it began, and its own writes. Reading the same twice gives the same. It holds up
-/// nobody, and nobody holds it up; at the [commit](Transaction::commit) it may turn out that others have changed
-/// what it read, and everything must be done again.
+/// It sees what was visible when it began, and its own writes. Reading the same twice gives the
+/// same. It holds up nobody, and nobody holds it up; at the [commit](Transaction::commit) it may
+/// turn out that others have changed what it read, and everything must be done again.
 #[derive(Debug)]
 pub struct Transaction<C: Commit> {
     committer: C,
@@ -132,9 +136,9 @@ impl<C: Commit> Transaction<C> {
     /// Sets the value of a key.
     ///
     /// # Errors
-    /// [`Error::KeySize`]; [`Error::TooLarge`] if the transaction would not fit into a record; the limit on
-    /// values is checked at the commit. [`Error::NoSuchKeyspace`] if the keyspace is one of another database. The
-    /// transaction is as it was before.
+    /// [`Error::KeySize`]; [`Error::TooLarge`] if the transaction would not fit into a record; the
+    /// limit on values is checked at the commit. [`Error::NoSuchKeyspace`] if the keyspace is one
+    /// of another database. The transaction is as it was before.
     #[doc(alias = "put")]
     pub fn insert(
         &mut self,
@@ -151,7 +155,8 @@ impl<C: Commit> Transaction<C> {
         self.write(keyspace.as_keyspace(), key.as_ref(), None)
     }
 
-    /// Removes every key between two bounds, without reading them. Errors as [`Transaction::insert`].
+    /// Removes every key between two bounds, without reading them. Errors as
+    /// [`Transaction::insert`].
     pub fn remove_range<K, R>(&mut self, keyspace: &impl AsKeyspace, bounds: R) -> Result<()>
     where
         K: AsRef<[u8]>,
@@ -170,8 +175,9 @@ impl<C: Commit> Transaction<C> {
     /// Makes all of it happen, or nothing.
     ///
     /// # Errors
-    /// [`Error::Conflict`] if somebody changed what was read: nothing was applied, run the transaction again.
-    /// [`Error::TransactionTooOld`] if it took too long to be sure: likewise. Errors of writing a batch.
+    /// [`Error::Conflict`] if somebody changed what was read: nothing was applied, run the
+    /// transaction again. [`Error::TransactionTooOld`] if it took too long to be sure: likewise.
+    /// Errors of writing a batch.
     pub fn commit(self) -> Result<C::Done> {
         let Transaction { committer, snapshot, reads, writes, .. } = self;
         if writes.is_empty() {

@@ -15,8 +15,8 @@ use crate::span::{self, Span};
 
 /// The entries of a range as a transaction sees them, from both ends.
 ///
-/// It shows what the transaction had written when the iterator was made. Only as far as it is read it counts as read:
-/// a write by others behind that is no conflict.
+/// It shows what the transaction had written when the iterator was made. Only as far as it is read
+/// it counts as read: a write by others behind that is no conflict.
 #[derive(Debug)]
 pub struct TransactionRange {
     stored: Range,

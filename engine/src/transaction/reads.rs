@@ -12,8 +12,8 @@ use crate::keyspace::KeyspaceId;
 use crate::span::{self, Span};
 use crate::state::{State, Touched};
 
-/// Keys or ranges that are remembered one by one in a keyspace. Beyond it they are taken together as one range, which
-/// may find conflicts where there are none, but misses none.
+/// Keys or ranges that are remembered one by one in a keyspace. Beyond it they are taken together
+/// as one range, which may find conflicts where there are none, but misses none.
 const LIMIT_ITEMS: usize = 10_000;
 
 /// How far a range was read. Shared with the iterator, which may live on.
@@ -56,7 +56,8 @@ impl RangeRead {
     }
 }
 
-/// The keys and ranges that a transaction has read from its snapshot, and not from what it wrote itself.
+/// The keys and ranges that a transaction has read from its snapshot, and not from what it wrote
+/// itself.
 #[derive(Debug, Default)]
 pub(super) struct ReadSet {
     keyspaces: BTreeMap<KeyspaceId, Reads>,

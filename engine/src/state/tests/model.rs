@@ -1,5 +1,6 @@
-//! Random work on a state and on plain maps, one for each LSN: whatever a snapshot gives out must be in the map of
-//! its LSN, whatever was written, frozen, moved into the Store, given up or replayed meanwhile.
+//! Random work on a state and on plain maps, one for each LSN: whatever a snapshot gives out must
+//! be in the map of its LSN, whatever was written, frozen, moved into the Store, given up or
+//! replayed meanwhile.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
@@ -436,7 +437,8 @@ impl World {
         self.read_names();
     }
 
-    /// What a crash leaves: the Store with whatever was applied, and the records since the last checkpoint.
+    /// What a crash leaves: the Store with whatever was applied, and the records since the last
+    /// checkpoint.
     fn reopen(&mut self) {
         self.job = None;
         self.ranges.clear();

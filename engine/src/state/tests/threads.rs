@@ -17,8 +17,8 @@ use crate::state::{State, StateOptions};
 const KEYS: u64 = 40;
 const RECORDS: u64 = 6000;
 
-/// What every record writes: which keys there are is a function of the LSN alone, and so is each value. A range is
-/// removed now and then; key 0 is there from the first record on.
+/// What every record writes: which keys there are is a function of the LSN alone, and so is each
+/// value. A range is removed now and then; key 0 is there from the first record on.
 fn record_at(lsn: Lsn) -> Vec<u8> {
     let mut record = Vec::new();
     record::begin(&mut record);
@@ -94,7 +94,8 @@ fn read(state: &Arc<State>, writing: &AtomicBool, seed: u64) -> u64 {
                 assert_eq!(found, expected[key as usize], "key {key} at {at}");
             }
             2 => {
-                // A plain read sees at least what was visible before it, and no more than afterwards.
+                // A plain read sees at least what was visible before it, and no more than
+                // afterwards.
                 let before = state.visible_lsn();
                 let value = state.get_visible(KeyspaceId::DEFAULT, &0u64.to_be_bytes()).unwrap();
                 let after = state.visible_lsn();

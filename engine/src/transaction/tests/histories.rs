@@ -96,8 +96,8 @@ impl Running {
         }
     }
 
-    /// Commits, and gives back what was done unless it was refused. Without `checks` it is written whatever it read:
-    /// there is snapshot isolation at best, which the checker must notice.
+    /// Commits, and gives back what was done unless it was refused. Without `checks` it is written
+    /// whatever it read: there is snapshot isolation at best, which the checker must notice.
     fn commit(self, checks: bool) -> Option<Done> {
         let Running { tx, mut done } = self;
         let result = if checks || tx.writes.is_empty() {
@@ -116,7 +116,8 @@ impl Running {
     }
 }
 
-/// Up to five transactions side by side on one thread. Returns the history and how many were refused.
+/// Up to five transactions side by side on one thread. Returns the history and how many were
+/// refused.
 fn run_interleaved(seed: u64, checks: bool) -> (Vec<Done>, usize) {
     let db = Database::new();
     let mut random = Rand64::new(u128::from(seed));

@@ -1,8 +1,9 @@
 //! A checker of histories that knows nothing of how transactions work.
 //!
-//! It draws the graph of who must come before whom: a writer before the next writer of the same key, a writer before
-//! whoever read what it wrote, a reader before whoever overwrote what it read. Reading a range reads every key
-//! in it, absent ones too. The history can be put in a row if and only if the graph has no cycle.
+//! It draws the graph of who must come before whom: a writer before the next writer of the same
+//! key, a writer before whoever read what it wrote, a reader before whoever overwrote what it read.
+//! Reading a range reads every key in it, absent ones too. The history can be put in a row if and
+//! only if the graph has no cycle.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -12,17 +13,22 @@ pub(super) type Number = u64;
 /// A transaction of a history: its place in the list.
 pub(super) type Id = usize;
 
-/// What one committed transaction did. Every value is written once in a history, and names its writer.
+/// A range with what was found in it.
+pub(super) type Scan = (Range<Number>, Vec<(Number, u64)>);
+
+/// What one committed transaction did. Every value is written once in a history, and names its
+/// writer.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Done {
-    /// Where its writes stand in the order of all; also for those that only read, for whom it is of no matter.
+    /// Where its writes stand in the order of all; also for those that only read, for whom it is of
+    /// no matter.
     pub(super) position: u64,
     /// Everything up to here was seen.
     pub(super) snapshot: u64,
     /// Keys with the values found.
     pub(super) gets: Vec<(Number, Option<u64>)>,
     /// Ranges with what was found in them.
-    pub(super) scans: Vec<(Range<Number>, Vec<(Number, u64)>)>,
+    pub(super) scans: Vec<Scan>,
     /// Values, or removals.
     pub(super) writes: BTreeMap<Number, Option<u64>>,
 }
@@ -147,7 +153,8 @@ fn a_planted_phantom_is_found() {
 
 #[test]
 fn a_reader_that_closes_a_cycle_is_found() {
-    // Two writers that could be put in either order, and a reader that saw the second but not the first.
+    // Two writers that could be put in either order, and a reader that saw the second but not the
+    // first.
     let mut slow = wrote(3, 1, &[(1, Some(30))]);
     slow.gets = vec![(2, Some(11))];
     let mut reader = wrote(9, 2, &[]);
