@@ -19,11 +19,8 @@
 
 mod content;
 mod controls;
-mod database;
 mod disk;
-mod ends;
 mod file_system;
-mod log;
 mod medium;
 mod medium_rules;
 mod mount;

@@ -67,6 +67,7 @@ impl Log {
     }
 
     /// A ticket for a record that was appended.
+    #[must_use]
     pub fn ticket(&self, lsn: Lsn) -> Ticket {
         Ticket { log: self.clone(), lsn }
     }
