@@ -135,3 +135,6 @@ impl<P: Pipeline> GroupCommit<P> {
         }
     }
 }
+
+#[cfg(all(test, loom))]
+mod loom;

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use parking_lot::MutexGuard;
-
 use super::Log;
 use crate::core::{self, Core};
 use crate::disk::Open;
@@ -13,6 +11,7 @@ use crate::ids::{Chain, LogId, Lsn, SegmentNumber};
 use crate::install::{Installed, install};
 use crate::reader::Bound;
 use crate::segment::{self, SegmentHeader};
+use crate::sync::MutexGuard;
 
 /// Where the frames go that [`Log::truncate_suffix`] drops.
 const DROPPED_DIRECTORY: &str = "dropped";
