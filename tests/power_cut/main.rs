@@ -19,8 +19,11 @@
 
 mod content;
 mod controls;
+mod database;
 mod disk;
+mod ends;
 mod file_system;
+mod log;
 mod medium;
 mod medium_rules;
 mod mount;

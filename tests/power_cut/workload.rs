@@ -42,7 +42,13 @@ pub(crate) trait Opened {
     fn operate(&mut self, number: u64) -> Outcome<()>;
 }
 
-static PROGRAMS: &[&Program] = &[&super::sled_flush::PLAIN, &super::sled_flush::SYNCED];
+static PROGRAMS: &[&Program] = &[
+    &super::log::DIRECT,
+    &super::log::PLAIN,
+    &super::database::OVER_MEMORY,
+    &super::sled_flush::PLAIN,
+    &super::sled_flush::SYNCED,
+];
 
 /// The pairs of an operation.
 pub(crate) fn operation(number: u64, pairs: usize) -> impl Iterator<Item = (u64, u64)> {
@@ -194,6 +200,8 @@ impl Drop for Running {
 /// When a program meets its end.
 #[derive(Copy, Clone, Debug)]
 pub(crate) enum Moment {
+    /// So many changes after its process was started: while it makes or recovers its store, or soon after.
+    AfterStart(u64),
     /// So many changes after it was open.
     AfterReady(u64),
 }
@@ -218,16 +226,31 @@ impl<'a> Trial<'a> {
 
     /// Lets the program write until everything stops at `moment`, and kills it.
     fn write_until(&mut self, moment: Moment) {
+        let medium = &self.mounted.medium;
+        if let Moment::AfterStart(changes) = moment {
+            medium.lock().stop_after(changes);
+        }
         let mut running = Running::start(self.program, "write", &self.directory);
-        let Moment::AfterReady(changes) = moment;
-        assert!(running.wait_for("ready").is_some(), "{}", running.last_words());
-        self.mounted.medium.lock().stop_after(changes);
-        let has_stopped = self.mounted.medium.wait_until_stopped(PATIENCE);
-        assert!(has_stopped, "{:?}\n{}", running.account(), running.last_words());
+        if let Moment::AfterReady(changes) = moment {
+            assert!(running.wait_for("ready").is_some(), "{}", running.last_words());
+            medium.lock().stop_after(changes);
+        }
+        let started = Instant::now();
+        while !medium.wait_until_stopped(Duration::from_millis(100)) {
+            let has_ended = running.child.try_wait().unwrap().is_some();
+            let is_hopeless = has_ended || started.elapsed() > PATIENCE;
+            assert!(!is_hopeless, "{:?}\n{}", running.account(), running.last_words());
+        }
         running.kill();
         let account = running.account();
         self.tried = self.tried.max(account.last("tried").unwrap_or(0));
         self.acknowledged = self.acknowledged.max(account.last("acknowledged").unwrap_or(0));
+    }
+
+    /// Lets the program write, and kills it: what was unsynced is still there, and still unsynced.
+    pub(crate) fn kill(&mut self, moment: Moment) {
+        self.write_until(moment);
+        self.mounted.medium.lock().resume();
     }
 
     /// Lets the program write, and cuts the power under it; `survivors` is what is left.

@@ -73,6 +73,10 @@ pub(crate) fn install(
 }
 
 /// The group with the records, and an empty one behind it: once the segment has its name, all of it is durable.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the records of one group, which fit into 4 GiB"
+)]
 fn encode_groups(header: &SegmentHeader, contents: &Contents<'_>) -> Vec<u8> {
     let records = GroupHeader {
         count: contents.count,

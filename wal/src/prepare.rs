@@ -79,6 +79,7 @@ impl Preparation {
 }
 
 /// Gives a file its length, with every block written and durable.
+#[expect(clippy::cast_possible_truncation, reason = "at most the length of the buffer")]
 pub(crate) fn fill_with_zeros(file: &dyn DiskFile, size_bytes: u64) -> io::Result<()> {
     file.allocate(size_bytes)?;
     let mut zeros = AlignedBuffer::with_capacity(ZEROS_BYTES);

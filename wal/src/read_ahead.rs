@@ -24,6 +24,7 @@ impl ReadAhead {
     }
 
     /// The bytes from `offset` on: at least `bytes` of them, or all up to the limit or the end of the file.
+    #[expect(clippy::cast_possible_truncation, reason = "an offset within the window")]
     pub(crate) fn at(&mut self, offset: u64, bytes: usize) -> io::Result<&[u8]> {
         let wanted_end = (offset + bytes as u64).min(self.limit);
         let end = self.start + self.window.len() as u64;
@@ -39,6 +40,7 @@ impl ReadAhead {
         self.start = 0;
     }
 
+    #[expect(clippy::cast_possible_truncation, reason = "an offset within the window")]
     fn move_to(&mut self, offset: u64, bytes: usize) -> io::Result<()> {
         let end = self.start + self.window.len() as u64;
         // What is in the window already is kept and not read again.

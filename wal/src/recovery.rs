@@ -280,6 +280,7 @@ impl Found {
 
     /// Everything is on the disk: goes on in the last segment. An empty group at its end is written over, since it
     /// may be only in the page cache.
+    #[expect(clippy::cast_possible_truncation, reason = "less than a block")]
     fn go_on(self, disk: &dyn Disk, options: &LogOptions) -> Result<Start> {
         let position = self.trailing_proof.unwrap_or(self.scan.end_position);
         let segments = self.live(disk, Open::Write, Lsn::MAX)?;

@@ -243,6 +243,7 @@ impl Keyspace {
 }
 
 /// How many entries there are up to `last`, if there are `sampled` of them evenly up to `reached`.
+#[expect(clippy::cast_possible_truncation, reason = "an estimate; the conversion saturates")]
 fn extrapolate(sampled: u64, first: &[u8], reached: &[u8], last: &[u8]) -> u64 {
     let common = first.iter().zip(last).take_while(|(one, other)| one == other).count();
     let number = |key: &[u8]| {

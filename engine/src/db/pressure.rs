@@ -59,6 +59,7 @@ impl Pressure {
         Ok(())
     }
 
+    #[expect(clippy::cast_possible_truncation, reason = "the conversion saturates")]
     fn slow(&self, engine: &Engine, pressure: f64, bytes: usize) {
         // At half of the way the delay is what the checkpoint needs for as many bytes: there both are in balance.
         let share = (pressure.min(1.0) - SLOW_FROM) / (1.0 - SLOW_FROM);
@@ -93,7 +94,11 @@ impl Pressure {
 
     /// Notes how long a checkpoint took for so many bytes, and wakes those who are held.
     pub(super) fn measured(&self, bytes: u64, took: Duration) {
-        if let Some(rate) = (took.as_nanos() as u64).saturating_mul(1024).checked_div(bytes) {
+        if let Some(rate) = u64::try_from(took.as_nanos())
+            .unwrap_or(u64::MAX)
+            .saturating_mul(1024)
+            .checked_div(bytes)
+        {
             self.drain.store(rate.max(1), Ordering::Relaxed);
         }
         self.relieve();

@@ -35,6 +35,7 @@ pub(crate) struct Group {
 
 impl Group {
     /// Bytes of the block in front of the group, which are written again with it.
+    #[expect(clippy::cast_possible_truncation, reason = "less than a block")]
     pub(super) fn prefix_bytes(&self) -> usize {
         let block = u64::from(self.segment.header.block_bytes);
         (self.offset % block) as usize
@@ -145,12 +146,16 @@ impl Core {
         self.end = header.log_id();
         self.end_chain = group.chain_after;
         self.next_offset += bytes;
-        self.pending_bytes += bytes as usize;
+        self.pending_bytes += usize::try_from(bytes).unwrap_or(usize::MAX);
         self.stats.appended_records += 1;
         self.stats.appended_bytes += bytes;
     }
 
     /// Writes the header into a group's buffer and fills its first and last block; says where the frames are.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a group fits into a segment, whose frames are below 4 GiB"
+    )]
     pub(super) fn seal(&mut self, group: &mut Group) -> Range<usize> {
         let prefix = group.prefix_bytes();
         assert!(

@@ -67,7 +67,6 @@ impl Log {
     }
 
     /// A ticket for a record that was appended.
-    #[must_use]
     pub fn ticket(&self, lsn: Lsn) -> Ticket {
         Ticket { log: self.clone(), lsn }
     }

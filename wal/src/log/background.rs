@@ -66,6 +66,7 @@ struct Seen {
 impl Log {
     /// Starts the thread that writes what nobody waits for. It ends with [`Log::close`], or when the last clone
     /// of the log is dropped. Later calls do nothing.
+    #[expect(clippy::disallowed_methods, reason = "the thread beside the core, which steps it")]
     pub fn spawn_thread(&self) -> Result<()> {
         if self.shared.has_thread.swap(true, Ordering::AcqRel) {
             return Ok(());
@@ -126,11 +127,12 @@ fn look(log: &Log, seen: &mut Seen) -> bool {
         if more {
             log.shared.work.raise();
         }
-    } else if idle && unproven {
-        if let Some(proof) = log.begin_proof() {
-            let outcome = proof.perform();
-            log.finish_group(proof, outcome);
-        }
+    } else if idle
+        && unproven
+        && let Some(proof) = log.begin_proof()
+    {
+        let outcome = proof.perform();
+        log.finish_group(proof, outcome);
     }
     if unprepared {
         prepare(log, seen);
