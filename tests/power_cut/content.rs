@@ -105,8 +105,8 @@ impl File {
         }
     }
 
-    /// What is left when of the unsynced changes those before `limit` survive, and of the one at `limit` the
-    /// first `torn_sectors` sectors.
+    /// What is left when of the unsynced changes those before `limit` survive, and of the one at
+    /// `limit` the first `torn_sectors` sectors.
     pub(crate) fn surviving_prefix(&self, limit: u64, torn_sectors: usize) -> Vec<u8> {
         let mut content = self.durable.clone();
         for change in &self.changes {
@@ -121,9 +121,10 @@ impl File {
         content
     }
 
-    /// What is left when every sector was written out at some moment of its own, or never. Within a sector the
-    /// changes keep their order, because a cache holds one state of a sector at a time. The changes of length keep
-    /// their order too, and where a shrinking survives, so do the zeros behind it.
+    /// What is left when every sector was written out at some moment of its own, or never. Within a
+    /// sector the changes keep their order, because a cache holds one state of a sector at a
+    /// time. The changes of length keep their order too, and where a shrinking survives, so do
+    /// the zeros behind it.
     pub(crate) fn surviving_sectors(&self, random: &mut Rand64) -> Vec<u8> {
         let all: Vec<usize> = (0..self.changes.len()).collect();
         let kept_lengths = Self::kept(&all, random, |index| self.changes[index].durable);
@@ -156,7 +157,8 @@ impl File {
         content
     }
 
-    /// How many of the changes at `indexes` survive: any number, but at least up to the last certain one.
+    /// How many of the changes at `indexes` survive: any number, but at least up to the last
+    /// certain one.
     fn kept(indexes: &[usize], random: &mut Rand64, is_certain: impl Fn(usize) -> bool) -> usize {
         let least = indexes.iter().rposition(|&index| is_certain(index));
         let least = least.map_or(0, |position| position + 1);

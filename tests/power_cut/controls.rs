@@ -1,4 +1,5 @@
-//! The file system against the plain rules, through the kernel: what must be kept is kept, the rest is lost.
+//! The file system against the plain rules, through the kernel: what must be kept is kept, the rest
+//! is lost.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};

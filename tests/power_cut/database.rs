@@ -1,5 +1,6 @@
-//! The database itself: what it acknowledged is there after any power cut, in mid-write, while it is made, while it
-//! recovers, and after a process that was killed left names and bytes that are seen but not durable.
+//! The database itself: what it acknowledged is there after any power cut, in mid-write, while it
+//! is made, while it recovers, and after a process that was killed left names and bytes that are
+//! seen but not durable.
 
 use std::path::Path;
 
@@ -7,7 +8,8 @@ use super::ends;
 use super::workload::{Content, Opened, Outcome, Program, operation};
 use mainstay_engine::{Batch, Db, Keyspace, Options, StoreKind};
 
-/// A checkpoint after so many operations, so that the Store and the retention of the log meet the cuts too.
+/// A checkpoint after so many operations, so that the Store and the retention of the log meet the
+/// cuts too.
 const CHECKPOINT_EVERY: u64 = 20;
 /// Makes values long enough for the log to rotate every few operations.
 const PADDING_BYTES: usize = 300;

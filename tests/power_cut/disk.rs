@@ -1,4 +1,5 @@
-//! The log's own way to files, [`FileDisk`], keeps its promises on a medium that takes every liberty.
+//! The log's own way to files, [`FileDisk`], keeps its promises on a medium that takes every
+//! liberty.
 
 use std::fs;
 use std::sync::Arc;
@@ -91,7 +92,8 @@ fn names_are_kept_once_their_directory_was_synced() {
     assert_eq!(disk.list("new/directory").unwrap(), [""; 0], "its own name is durable at once");
 }
 
-/// A user makes the directory, or an earlier process did and was killed before it could make the name durable.
+/// A user makes the directory, or an earlier process did and was killed before it could make the
+/// name durable.
 #[test]
 fn a_directory_made_by_somebody_else_is_made_durable_too() {
     let Some(mounted) = mount_or_skip("directories found") else { return };

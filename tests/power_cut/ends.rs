@@ -12,7 +12,8 @@ fn figure(mounted: &Mounted, what: &str, program: &Program) {
     say(&format!("figure: power cuts {what}, {} = {cuts}", program.name));
 }
 
-/// One store that goes on after each of `cuts` power cuts: in mid-write, in mid-recovery, soon after.
+/// One store that goes on after each of `cuts` power cuts: in mid-write, in mid-recovery, soon
+/// after.
 pub(crate) fn power_cuts_in_a_row(program: &Program, cuts: u64) {
     let Some(mounted) = mount_or_skip(program.name) else { return };
     let mut trial = Trial::new(&mounted, program, "data");
@@ -52,8 +53,8 @@ pub(crate) fn power_cuts_while_made(program: &Program) {
     }
 }
 
-/// A process that is killed leaves what it did not sync for the next one to see. Whatever that one builds upon must
-/// be durable before anything is acknowledged.
+/// A process that is killed leaves what it did not sync for the next one to see. Whatever that one
+/// builds upon must be durable before anything is acknowledged.
 pub(crate) fn power_cuts_after_a_kill(program: &Program) {
     let Some(mounted) = mount_or_skip(program.name) else { return };
     for changes in 0.. {

@@ -1,7 +1,7 @@
 //! The medium as a mounted file system, so that any program can run on it.
 //!
-//! Nothing may hide in the kernel: files are opened for direct I/O, so every read and write reaches the medium,
-//! and names and attributes are never cached.
+//! Nothing may hide in the kernel: files are opened for direct I/O, so every read and write reaches
+//! the medium, and names and attributes are never cached.
 
 use std::ffi::OsStr;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -88,8 +88,8 @@ fn attr(attributes: Attributes) -> FileAttr {
     }
 }
 
-/// A write with this flag is durable, with the length that it needs, when it returns. `O_SYNC` contains it, and is
-/// what rustix 1.1 gives under its name.
+/// A write with this flag is durable, with the length that it needs, when it returns. `O_SYNC`
+/// contains it, and is what rustix 1.1 gives under its name.
 pub(crate) const O_DSYNC: OFlags =
     OFlags::from_bits_retain(if cfg!(any(target_arch = "sparc", target_arch = "sparc64")) {
         0x2000
@@ -260,7 +260,8 @@ impl Filesystem for PowerCutFs {
         }
     }
 
-    /// The kernel hands on `O_DSYNC` with each direct write, and leaves it to the file system to keep it.
+    /// The kernel hands on `O_DSYNC` with each direct write, and leaves it to the file system to
+    /// keep it.
     fn write(
         &self,
         _: &Request,

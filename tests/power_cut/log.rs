@@ -1,4 +1,5 @@
-//! The log by itself: small segments, rotation and recycling every few records, and everything that can end it.
+//! The log by itself: small segments, rotation and recycling every few records, and everything that
+//! can end it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,7 +12,8 @@ use mainstay_wal::{Bound, DatabaseId, Incarnation, Log, LogOptions, Lsn};
 use super::ends;
 use super::workload::{Content, Opened, Outcome, Program, operation};
 
-/// Records kept behind the newest: those that [`operation`] needs to tell what is right, and a few more.
+/// Records kept behind the newest: those that [`operation`] needs to tell what is right, and a few
+/// more.
 const KEPT_RECORDS: u64 = 60;
 
 /// Groups go past the page cache.

@@ -1,9 +1,11 @@
-//! The medium under the file system: what it shows while there is power, and what is left of it after a cut.
+//! The medium under the file system: what it shows while there is power, and what is left of it
+//! after a cut.
 //!
-//! It is as unkind as the rules allow. A file keeps what `fsync` or `fdatasync` covered and what was written with
-//! `O_DSYNC`; a directory keeps the names that an `fsync` of the directory itself covered. Everything else is
-//! *unsynced*, and [`Survivors`] says how much of it is still there after the cut. `sync_file_range` never
-//! reaches a file system as a sync, so it makes nothing durable here, as on real ones.
+//! It is as unkind as the rules allow. A file keeps what `fsync` or `fdatasync` covered and what
+//! was written with `O_DSYNC`; a directory keeps the names that an `fsync` of the directory itself
+//! covered. Everything else is *unsynced*, and [`Survivors`] says how much of it is still there
+//! after the cut. `sync_file_range` never reaches a file system as a sync, so it makes nothing
+//! durable here, as on real ones.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
@@ -27,7 +29,8 @@ pub(crate) enum Survivors {
     Nothing,
     /// All of it: the cache happened to be written out just before.
     Everything,
-    /// What was issued before some moment, over all files and directories; the last write torn at a sector.
+    /// What was issued before some moment, over all files and directories; the last write torn at a
+    /// sector.
     Prefix,
     /// Any subset: of the sectors of each file, of the length changes, of the changes of names.
     Sectors,
@@ -131,7 +134,8 @@ pub(crate) struct Attributes {
 ///
 /// # Invariants
 ///
-/// - A node number is never used twice, over all lives: a handle from before a cut reaches nothing after it.
+/// - A node number is never used twice, over all lives: a handle from before a cut reaches nothing
+///   after it.
 /// - While it is stopped every call fails with `EIO` and changes nothing.
 #[derive(Debug)]
 pub(crate) struct Medium {
@@ -160,8 +164,9 @@ impl Medium {
         self.is_stopped
     }
 
-    /// Lets `changes` more requests that change something pass. In the middle of the next one everything stops:
-    /// it and every later request fails, until [`Medium::resume`] or [`Medium::restore`].
+    /// Lets `changes` more requests that change something pass. In the middle of the next one
+    /// everything stops: it and every later request fails, until [`Medium::resume`] or
+    /// [`Medium::restore`].
     pub(crate) fn stop_after(&mut self, changes: u64) {
         self.changes_left = Some(changes);
     }
@@ -172,13 +177,15 @@ impl Medium {
         self.changes_left = None;
     }
 
-    /// Goes on where everything stopped, as after the end of a process: what was unsynced is seen, and unsynced.
+    /// Goes on where everything stopped, as after the end of a process: what was unsynced is seen,
+    /// and unsynced.
     pub(crate) fn resume(&mut self) {
         assert!(self.is_stopped, "nothing was stopped");
         self.is_stopped = false;
     }
 
-    /// Goes on as after a power cut: what is left by `survivors` is all there is, and all of it is durable.
+    /// Goes on as after a power cut: what is left by `survivors` is all there is, and all of it is
+    /// durable.
     pub(crate) fn restore(&mut self, survivors: Survivors, seed: u64) {
         assert!(self.is_stopped, "nothing was stopped");
         self.counts.cuts += 1;
@@ -219,7 +226,8 @@ impl Medium {
         self.is_stopped = false;
     }
 
-    /// A moment among those of the unsynced changes, and how many sectors of the change at it survive.
+    /// A moment among those of the unsynced changes, and how many sectors of the change at it
+    /// survive.
     fn some_moment(&self, random: &mut Rand64) -> (u64, usize) {
         let mut moments = BTreeSet::new();
         for node in self.nodes.values() {
@@ -232,7 +240,8 @@ impl Medium {
         (limit.unwrap_or(self.sequence + 1), below(random, 9))
     }
 
-    /// Counts one request that changes something, and says whether everything stops in the middle of it.
+    /// Counts one request that changes something, and says whether everything stops in the middle
+    /// of it.
     fn spend(&mut self) -> bool {
         self.sequence += 1;
         match &mut self.changes_left {
@@ -335,8 +344,8 @@ impl Medium {
         if is_last { Err(Errno::EIO) } else { Ok(()) }
     }
 
-    /// Gives `name` in `parent` the place `to_name` in `to_parent`. Between two directories these are two
-    /// changes, and each becomes durable with its own directory.
+    /// Gives `name` in `parent` the place `to_name` in `to_parent`. Between two directories these
+    /// are two changes, and each becomes durable with its own directory.
     pub(crate) fn rename(
         &mut self,
         (parent, name): (u64, &OsStr),

@@ -18,7 +18,8 @@ pub(crate) struct Mounted {
     directory: tempfile::TempDir,
 }
 
-/// Mounts; or says on the error stream, past the capturing of the test harness, that `test` is skipped, and why.
+/// Mounts; or says on the error stream, past the capturing of the test harness, that `test` is
+/// skipped, and why.
 pub(crate) fn mount_or_skip(test: &str) -> Option<Mounted> {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let medium = SharedMedium::new();

@@ -1,6 +1,6 @@
-//! The reason for this file system: sled 0.34 says that what it flushed is safe, and it is not. Its `flush` ends
-//! in `sync_file_range`, which asks for no barrier and writes no metadata. Synced by ourselves after the flush, it
-//! keeps what it promised; that is what a checkpoint does.
+//! The reason for this file system: sled 0.34 says that what it flushed is safe, and it is not. Its
+//! `flush` ends in `sync_file_range`, which asks for no barrier and writes no metadata. Synced by
+//! ourselves after the flush, it keeps what it promised; that is what a checkpoint does.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};

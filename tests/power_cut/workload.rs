@@ -1,9 +1,10 @@
-//! Runs a program in a process of its own, kills it or cuts the power under it, and judges what is found afterwards.
+//! Runs a program in a process of its own, kills it or cuts the power under it, and judges what is
+//! found afterwards.
 //!
-//! Operation number `n` writes the value `n` under one or two keys that follow from `n`, and operations follow each
-//! other without a gap. So the content of a store names the last operation that is in it, and the only right
-//! contents are those after some number of operations, at least those acknowledged and at most those tried: none
-//! lost, none invented, none by halves, no hole.
+//! Operation number `n` writes the value `n` under one or two keys that follow from `n`, and
+//! operations follow each other without a gap. So the content of a store names the last operation
+//! that is in it, and the only right contents are those after some number of operations, at least
+//! those acknowledged and at most those tried: none lost, none invented, none by halves, no hole.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -93,8 +94,8 @@ impl Program {
     }
 }
 
-/// Where a child writes what it does: on an ordinary file system, one call a line, so that nothing is lost when it
-/// is killed.
+/// Where a child writes what it does: on an ordinary file system, one call a line, so that nothing
+/// is lost when it is killed.
 #[derive(Debug)]
 struct Report(File);
 
@@ -161,7 +162,8 @@ impl Running {
         Account::read(&self.scratch.path().join("report"))
     }
 
-    /// Waits until the report says `word`, or the child has ended; says which number stands behind the word.
+    /// Waits until the report says `word`, or the child has ended; says which number stands behind
+    /// the word.
     fn wait_for(&mut self, word: &str) -> Option<u64> {
         let started = Instant::now();
         loop {
@@ -200,7 +202,8 @@ impl Drop for Running {
 /// When a program meets its end.
 #[derive(Copy, Clone, Debug)]
 pub(crate) enum Moment {
-    /// So many changes after its process was started: while it makes or recovers its store, or soon after.
+    /// So many changes after its process was started: while it makes or recovers its store, or soon
+    /// after.
     AfterStart(u64),
     /// So many changes after it was open.
     AfterReady(u64),

@@ -54,7 +54,8 @@ fn stated_path(text: &str, module: &str, directory: &str) -> Option<String> {
     Some(parts.join("/"))
 }
 
-/// The files that cargo compiles by itself: those named in a manifest, and those at its usual places.
+/// The files that cargo compiles by itself: those named in a manifest, and those at its usual
+/// places.
 fn roots(tree: &Tree) -> Vec<String> {
     let mut roots = Vec::new();
     for (manifest, text) in tree.with_ending("Cargo.toml") {

@@ -1,4 +1,5 @@
-//! Documents are found from the front page, their links lead somewhere, and what is promised is tested.
+//! Documents are found from the front page, their links lead somewhere, and what is promised is
+//! tested.
 
 use std::collections::BTreeSet;
 use std::path::Path;

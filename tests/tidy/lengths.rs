@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use super::source::{functions, lines_of_code, mask};
 use super::tree::Tree;
 
-/// What was longer than it should be when it was written down: `path lines` or `path::function lines`.
+/// What was longer than it should be when it was written down: `path lines` or `path::function
+/// lines`.
 pub(crate) const LIST: &str = include_str!("long.txt");
 
 const FILE_LINES: usize = 400;

@@ -1,7 +1,8 @@
 //! Style as an ordinary test.
 //!
-//! Every rule is a function from the files of the repository to complaints, in one module with the samples that
-//! show that it can fail. The files are read from the tree as it stands, so this needs no tool but cargo.
+//! Every rule is a function from the files of the repository to complaints, in one module with the
+//! samples that show that it can fail. The files are read from the tree as it stands, so this needs
+//! no tool but cargo.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,7 +1,7 @@
 //! Rust source taken apart just far enough: code, comments, functions, modules.
 
-/// A source file with the same lines twice: once only its code, once only its comments. What belongs to the other,
-/// and what stands inside literals, is blank.
+/// A source file with the same lines twice: once only its code, once only its comments. What
+/// belongs to the other, and what stands inside literals, is blank.
 #[derive(Debug)]
 pub(crate) struct Masked {
     pub(crate) code: String,
@@ -22,7 +22,8 @@ pub(crate) fn mask(text: &str) -> Masked {
     while at < chars.len() {
         let (kind, length) = piece(&chars[at..], at.checked_sub(1).map(|before| chars[before]));
         for (index, &char) in chars[at..at + length].iter().enumerate() {
-            // The quotes of a literal stay, so that a line with nothing else is still a line of code.
+            // The quotes of a literal stay, so that a line with nothing else is still a line of
+            // code.
             let is_quote = kind == Kind::Literal && (index == 0 || index + 1 == length);
             let blank = if char == '\n' { '\n' } else { ' ' };
             masked.code.push(if kind == Kind::Code || is_quote { char } else { blank });

@@ -1,10 +1,11 @@
-//! Words that do not stand in this repository: unfinished work, empty names, other people's words for our concepts,
-//! and where or by whom something was made.
+//! Words that do not stand in this repository: unfinished work, empty names, other people's words
+//! for our concepts, and where or by whom something was made.
 
 use super::source::{mask, words};
 use super::tree::Tree;
 
-/// Marks of unfinished work, as words, in code and prose. They are cut in two here so that they do not stand here.
+/// Marks of unfinished work, as words, in code and prose. They are cut in two here so that they do
+/// not stand here.
 const MARKS: &[&str] = &[concat!("TO", "DO"), concat!("FIX", "ME"), concat!("X", "XX")];
 
 /// Names of modules and files that say nothing.
@@ -96,7 +97,8 @@ fn in_code(path: &str, code: &str) -> Vec<String> {
     complaints
 }
 
-/// Whether the function that starts here is a reader of its own state: `get` with more to say is a verb.
+/// Whether the function that starts here is a reader of its own state: `get` with more to say is a
+/// verb.
 fn takes_only_self(function: &str) -> bool {
     let inside = function.split_once('(').and_then(|(_, rest)| rest.split_once(')'));
     inside.is_some_and(|(parameters, _)| parameters.trim().ends_with("self"))
