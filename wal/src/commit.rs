@@ -1,9 +1,10 @@
 //! The hand-off of group commit: who writes the next group, and who waits for it.
 //!
-//! One write is in flight at a time. A thread that must wait for its record and finds no write in flight becomes
-//! the leader: it writes the group that stands ready, for everybody in it. Meanwhile the next group fills.
-//! When the leader is done it appoints one of the next group's waiters and wakes its own group with one call.
-//! A group for which nobody waits (tickets, buffered writes) is written by the log's thread.
+//! One write is in flight at a time. A thread that must wait for its record and finds no write in
+//! flight becomes the leader: it writes the group that stands ready, for everybody in it. Meanwhile
+//! the next group fills. When the leader is done it appoints one of the next group's waiters and
+//! wakes its own group with one call. A group for which nobody waits (tickets, buffered writes) is
+//! written by the log's thread.
 
 use std::sync::Arc;
 
@@ -38,8 +39,8 @@ pub(crate) enum Status<E> {
     Pending(Arc<Event>),
 }
 
-/// What finishing a group leaves to be done outside of the lock, in this order: tell of the durable records, then
-/// wake those who waited for them.
+/// What finishing a group leaves to be done outside of the lock, in this order: tell of the durable
+/// records, then wake those who waited for them.
 #[derive(Default)]
 pub(crate) struct Finished {
     pub(crate) failed: bool,
@@ -99,7 +100,8 @@ impl<P: Pipeline> GroupCommit<P> {
         }
     }
 
-    /// Writes the next group if one is ready and none is in flight. False if there was nothing to do.
+    /// Writes the next group if one is ready and none is in flight. False if there was nothing to
+    /// do.
     pub(crate) fn write_next(&self, writer: &impl Writer<P>) -> bool {
         let write = self.lock().begin();
         match write {
@@ -115,7 +117,8 @@ impl<P: Pipeline> GroupCommit<P> {
         let outcome = writer.perform(&write);
         let mut pipeline = self.lock();
         let finished = pipeline.finish(write, outcome);
-        // Appointed under the lock: whoever registers later finds no write in flight and leads by itself.
+        // Appointed under the lock: whoever registers later finds no write in flight and leads by
+        // itself.
         let unattended = pipeline.next_event().is_some_and(|next| !next.appoint_leader());
         drop(pipeline);
         self.announce(finished, writer);

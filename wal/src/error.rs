@@ -67,13 +67,15 @@ pub enum Error {
         /// The configured limit.
         limit_bytes: u64,
     },
-    /// The disk is full and the current segment too. Nothing was appended; free space and try again.
+    /// The disk is full and the current segment too. Nothing was appended; free space and try
+    /// again.
     #[error("no space left for a log segment of {needed_bytes} bytes")]
     NoSpace {
         /// What the next segment needs.
         needed_bytes: u64,
     },
-    /// Whether the record is durable is unknown: its write or sync failed. Reopen the log to find out.
+    /// Whether the record is durable is unknown: its write or sync failed. Reopen the log to find
+    /// out.
     #[error("it is unknown whether the record is durable: {cause}")]
     Indeterminate {
         /// The failure of the disk.

@@ -1,8 +1,8 @@
 //! One record as it stands on the disk and on the wire.
 //!
-//! A frame is a header of [`FRAME_HEADER_BYTES`] and the payload behind it. The header has a checksum of its
-//! own, because a flipped length would otherwise hide everything behind it. This module alone knows the
-//! places of a frame's fields.
+//! A frame is a header of [`FRAME_HEADER_BYTES`] and the payload behind it. The header has a
+//! checksum of its own, because a flipped length would otherwise hide everything behind it. This
+//! module alone knows the places of a frame's fields.
 
 use crate::codec::{put, u32_at, u64_at};
 use crate::ids::{Chain, Epoch, LogId, Lsn};
@@ -165,8 +165,8 @@ pub fn encode_frame(out: &mut Vec<u8>, lsn: Lsn, epoch: Epoch, payload: &[u8]) -
 
 /// The frames that stand one behind the other in a run of bytes.
 ///
-/// Ends after the last whole frame; after an error it yields nothing more, and [`Frames::offset`] is the
-/// place of the frame that is bad.
+/// Ends after the last whole frame; after an error it yields nothing more, and [`Frames::offset`]
+/// is the place of the frame that is bad.
 #[derive(Clone, Debug)]
 pub struct Frames<'a> {
     bytes: &'a [u8],
@@ -181,7 +181,8 @@ impl<'a> Frames<'a> {
         Frames { bytes, offset: 0, failed: false }
     }
 
-    /// Bytes from the beginning of the run to the frame that comes next, or to the bad one after an error.
+    /// Bytes from the beginning of the run to the frame that comes next, or to the bad one after an
+    /// error.
     #[must_use]
     pub fn offset(&self) -> usize {
         self.offset
@@ -204,8 +205,8 @@ impl<'a> Iterator for Frames<'a> {
     }
 }
 
-/// Why bytes are not a frame. In checksums, `expected` is what stands in the bytes and `found` what was
-/// computed over them.
+/// Why bytes are not a frame. In checksums, `expected` is what stands in the bytes and `found` what
+/// was computed over them.
 #[non_exhaustive]
 #[derive(Copy, Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
@@ -251,8 +252,9 @@ const fn mix(mut z: u64) -> u64 {
 impl Chain {
     /// The chain after one more frame.
     ///
-    /// This function stands in every log and between every two nodes: it never changes. What concerns the
-    /// frame alone is mixed first, so that only the last step waits for the chain before it.
+    /// This function stands in every log and between every two nodes: it never changes. What
+    /// concerns the frame alone is mixed first, so that only the last step waits for the chain
+    /// before it.
     #[must_use]
     pub fn extend(self, header: &FrameHeader) -> Chain {
         let crcs = u64::from(header.header_crc) << 32 | u64::from(header.payload_crc);

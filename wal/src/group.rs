@@ -1,8 +1,9 @@
 //! The frames that one write and one sync made durable together.
 //!
-//! A group is a header of [`GROUP_HEADER_BYTES`] and the frames behind it. It is local to a node and never
-//! shipped. Its checksum is mixed with the salt of the segment's present use, so that the old groups in a
-//! recycled file are never taken for new ones. This module alone knows the places of the header's fields.
+//! A group is a header of [`GROUP_HEADER_BYTES`] and the frames behind it. It is local to a node
+//! and never shipped. Its checksum is mixed with the salt of the segment's present use, so that the
+//! old groups in a recycled file are never taken for new ones. This module alone knows the places
+//! of the header's fields.
 
 use crate::codec::{is_blank, put, u32_at, u64_at};
 use crate::frame::{FRAME_HEADER_BYTES, FrameError, Frames};
@@ -124,10 +125,11 @@ impl GroupHeader {
         GROUP_HEADER_BYTES as u64 + u64::from(self.byte_length)
     }
 
-    /// Walks all frames of this group and checks each, their LSNs, epochs, number, length and chain.
+    /// Walks all frames of this group and checks each, their LSNs, epochs, number, length and
+    /// chain.
     ///
-    /// `previous_epoch` is that of the record before the group ([`Epoch::ZERO`] if it is not known). `frames`
-    /// begins behind this header and may be longer than the group.
+    /// `previous_epoch` is that of the record before the group ([`Epoch::ZERO`] if it is not
+    /// known). `frames` begins behind this header and may be longer than the group.
     pub fn check_body(
         &self,
         previous_epoch: Epoch,
@@ -146,8 +148,8 @@ impl GroupHeader {
         Ok(contents)
     }
 
-    /// As [`GroupHeader::check_body`], but only for the frames up to `last_kept`, where the log was cut inside
-    /// this group; their chain must be `chain_kept`.
+    /// As [`GroupHeader::check_body`], but only for the frames up to `last_kept`, where the log was
+    /// cut inside this group; their chain must be `chain_kept`.
     pub fn check_kept(
         &self,
         previous_epoch: Epoch,
@@ -272,8 +274,8 @@ fn checksum(header: &[u8; GROUP_HEADER_BYTES], salt: u64) -> u32 {
     hasher.finalize()
 }
 
-/// Why bytes are not a group header. In checksums, `expected` is what stands in the bytes and `found` what
-/// was computed over them.
+/// Why bytes are not a group header. In checksums, `expected` is what stands in the bytes and
+/// `found` what was computed over them.
 #[non_exhaustive]
 #[derive(Copy, Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GroupError {

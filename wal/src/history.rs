@@ -53,8 +53,8 @@ impl EpochHistory {
         }
     }
 
-    /// Takes note of a record: adds an entry if it begins an epoch. The record's epoch must not be below
-    /// the last one.
+    /// Takes note of a record: adds an entry if it begins an epoch. The record's epoch must not be
+    /// below the last one.
     pub fn observe(&mut self, epoch: Epoch, lsn: Lsn, chain_before: Chain) {
         match self.last() {
             Some(last) if last.epoch == epoch => {
@@ -70,8 +70,8 @@ impl EpochHistory {
         self.entries.last().copied()
     }
 
-    /// The entry of the epoch in which record `lsn` was, or would be, written; `None` if that lies before
-    /// everything known. The history does not know where the log ends.
+    /// The entry of the epoch in which record `lsn` was, or would be, written; `None` if that lies
+    /// before everything known. The history does not know where the log ends.
     #[must_use]
     pub fn entry_at(&self, lsn: Lsn) -> Option<EpochEntry> {
         let behind = self.entries.partition_point(|entry| entry.start_lsn <= lsn);
@@ -89,7 +89,8 @@ impl EpochHistory {
         self.entries.retain(|entry| entry.start_lsn <= last_kept);
     }
 
-    /// Forgets the epochs that end before `first_kept`. The one that holds `first_kept` stays as it is.
+    /// Forgets the epochs that end before `first_kept`. The one that holds `first_kept` stays as it
+    /// is.
     pub fn truncate_prefix(&mut self, first_kept: Lsn) {
         let behind = self.entries.partition_point(|entry| entry.start_lsn <= first_kept);
         self.entries.drain(..behind.saturating_sub(1));
@@ -101,13 +102,15 @@ impl EpochHistory {
         &self.entries
     }
 
-    /// The last record up to which two logs are the same: this one, which ends at `own_end`, and another.
+    /// The last record up to which two logs are the same: this one, which ends at `own_end`, and
+    /// another.
     ///
-    /// [`Lsn::ZERO`] if they are both known from LSN 1 on and share no record. `None` if nothing in common
-    /// is known, because one of them begins behind what the other has: the other needs an image.
+    /// [`Lsn::ZERO`] if they are both known from LSN 1 on and share no record. `None` if nothing in
+    /// common is known, because one of them begins behind what the other has: the other needs
+    /// an image.
     ///
-    /// The last equal entry decides: up to it the logs are the same, as its chain says; from there on both
-    /// hold what one primary wrote in one order, each until its next epoch or its end.
+    /// The last equal entry decides: up to it the logs are the same, as its chain says; from there
+    /// on both hold what one primary wrote in one order, each until its next epoch or its end.
     #[must_use]
     pub fn common_point(&self, own_end: Lsn, other: &EpochHistory, other_end: Lsn) -> Option<Lsn> {
         let equal = self.entries.iter().rev().find_map(|entry| {
@@ -136,8 +139,8 @@ impl EpochHistory {
         self.entries.first().map_or(end == Lsn::ZERO, |entry| entry.start_lsn == Lsn(1))
     }
 
-    /// The bytes of this history, as they stand in an image: a count and 24 bytes an entry. Whoever holds
-    /// them adds a checksum.
+    /// The bytes of this history, as they stand in an image: a count and 24 bytes an entry. Whoever
+    /// holds them adds a checksum.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let count = self.entries.len();

@@ -1,4 +1,5 @@
-//! The numbers that name things in a log. Each is a type of its own, so that none is mistaken for another.
+//! The numbers that name things in a log. Each is a type of its own, so that none is mistaken for
+//! another.
 
 use std::fmt;
 
@@ -137,7 +138,8 @@ impl fmt::Display for Position {
     }
 }
 
-/// Which database a file belongs to. Drawn when a database is created; a segment of another one is refused.
+/// Which database a file belongs to. Drawn when a database is created; a segment of another one is
+/// refused.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DatabaseId(pub u128);
 

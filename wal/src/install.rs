@@ -1,7 +1,9 @@
-//! A new segment that becomes part of the log in one step: made under a temporary name, synced, renamed.
+//! A new segment that becomes part of the log in one step: made under a temporary name, synced,
+//! renamed.
 //!
-//! So a log begins, drops a divergent tail, is reset behind an image, and has its tail rewritten when it is
-//! opened. Whatever older segments hold from the new one's first LSN on is no part of the log any more.
+//! So a log begins, drops a divergent tail, is reset behind an image, and has its tail rewritten
+//! when it is opened. Whatever older segments hold from the new one's first LSN on is no part of
+//! the log any more.
 
 use std::sync::Arc;
 
@@ -30,8 +32,8 @@ pub(crate) struct Installed {
     pub(crate) tail_block: Vec<u8>,
 }
 
-/// Makes a segment and gives it its name. It is durable, and part of the log, when this returns; before that
-/// the log is as it was.
+/// Makes a segment and gives it its name. It is durable, and part of the log, when this returns;
+/// before that the log is as it was.
 pub(crate) fn install(
     disk: &dyn Disk,
     header: SegmentHeader,
@@ -72,7 +74,8 @@ pub(crate) fn install(
     })
 }
 
-/// The group with the records, and an empty one behind it: once the segment has its name, all of it is durable.
+/// The group with the records, and an empty one behind it: once the segment has its name, all of it
+/// is durable.
 #[expect(
     clippy::cast_possible_truncation,
     reason = "the records of one group, which fit into 4 GiB"

@@ -17,7 +17,8 @@ const INDEX_STEP_BYTES: u64 = 64 << 10;
 pub(crate) struct LiveSegment {
     pub(crate) header: SegmentHeader,
     pub(crate) file: Arc<dyn DiskFile>,
-    /// First LSN and offset of some of the groups, in order; enough to begin reading near any record.
+    /// First LSN and offset of some of the groups, in order; enough to begin reading near any
+    /// record.
     index: Mutex<Vec<(Lsn, u64)>>,
 }
 
@@ -51,8 +52,8 @@ impl LiveSegment {
 
 /// All segments in use, oldest first.
 ///
-/// Invariants: numbers increase strictly; first LSNs increase strictly, so the last segment at or below an LSN
-/// is the one that holds it.
+/// Invariants: numbers increase strictly; first LSNs increase strictly, so the last segment at or
+/// below an LSN is the one that holds it.
 #[derive(Debug, Default)]
 pub(crate) struct LiveSegments {
     segments: VecDeque<Arc<LiveSegment>>,

@@ -27,10 +27,10 @@ pub type DurableListener = Box<dyn Fn(Lsn) + Send + Sync>;
 
 /// A write-ahead log.
 ///
-/// Works without any thread of its own: whoever waits for a record writes its group, for everybody in it.
-/// [`Log::spawn_thread`] adds one that writes what nobody waits for, prepares segments ahead of need, and
-/// tells the disk up to where the log is durable when it falls idle. A simulation leaves it out and steps
-/// the log itself, with [`Log::begin_group`] and [`Log::finish_group`].
+/// Works without any thread of its own: whoever waits for a record writes its group, for everybody
+/// in it. [`Log::spawn_thread`] adds one that writes what nobody waits for, prepares segments ahead
+/// of need, and tells the disk up to where the log is durable when it falls idle. A simulation
+/// leaves it out and steps the log itself, with [`Log::begin_group`] and [`Log::finish_group`].
 ///
 /// Cheap to clone: all clones are the same log.
 #[derive(Clone)]
@@ -108,7 +108,8 @@ impl Writer<Core> for Shared {
     }
 }
 
-/// A log that everybody dropped still makes durable what was appended; only [`Log::close`] can tell of errors.
+/// A log that everybody dropped still makes durable what was appended; only [`Log::close`] can tell
+/// of errors.
 impl Drop for Shared {
     fn drop(&mut self) {
         self.work.stop();
@@ -201,7 +202,8 @@ impl Log {
 
     /// Records appended from now on bear this epoch.
     ///
-    /// Fails with [`Error::StaleEpoch`] if the log has records of a higher one; nothing is changed then.
+    /// Fails with [`Error::StaleEpoch`] if the log has records of a higher one; nothing is changed
+    /// then.
     pub fn begin_epoch(&self, epoch: Epoch) -> Result<()> {
         let mut core = self.shared.commit.lock();
         let last = core.end.epoch;
@@ -212,7 +214,8 @@ impl Log {
         Ok(())
     }
 
-    /// Notes up to where the log is committed; it is written along with later groups. Never moves back.
+    /// Notes up to where the log is committed; it is written along with later groups. Never moves
+    /// back.
     pub fn set_commit_lsn(&self, lsn: Lsn) {
         let mut core = self.shared.commit.lock();
         let end = core.end.lsn;
@@ -249,22 +252,22 @@ impl Log {
         self.shared.commit.lock().refusal()
     }
 
-    /// Takes the next group to be written, for whoever steps the log without threads. None if nothing waits or
-    /// a write is in flight already.
+    /// Takes the next group to be written, for whoever steps the log without threads. None if
+    /// nothing waits or a write is in flight already.
     #[must_use]
     pub fn begin_group(&self) -> Option<GroupWrite> {
         self.shared.commit.lock().begin()
     }
 
-    /// Takes an empty group that makes the disk say up to where the log is durable. None if it says so already,
-    /// or something waits to be written.
+    /// Takes an empty group that makes the disk say up to where the log is durable. None if it says
+    /// so already, or something waits to be written.
     #[must_use]
     pub fn begin_proof(&self) -> Option<GroupWrite> {
         self.shared.commit.lock().begin_proof()
     }
 
-    /// Gives back what [`Log::begin_group`] or [`Log::begin_proof`] gave, with how its write ended. An error
-    /// poisons the log.
+    /// Gives back what [`Log::begin_group`] or [`Log::begin_proof`] gave, with how its write ended.
+    /// An error poisons the log.
     pub fn finish_group(&self, write: GroupWrite, outcome: io::Result<()>) {
         let finished = self.shared.commit.lock().finish(write, outcome);
         self.shared.commit.announce(finished, &*self.shared);
@@ -280,7 +283,8 @@ impl Log {
 
     /// Makes everything durable, says so on the disk, and refuses every later append. Idempotent.
     ///
-    /// An error means that the log was poisoned before, or is now; what was acknowledged is durable all the same.
+    /// An error means that the log was poisoned before, or is now; what was acknowledged is durable
+    /// all the same.
     pub fn close(&self) -> Result<()> {
         let synced = self.sync();
         self.shared.commit.lock().closed = true;

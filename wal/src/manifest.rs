@@ -1,9 +1,10 @@
 //! The one small file for what is true of this directory alone.
 //!
-//! Records never hold local facts, because their LSNs are dense and shared between nodes. The manifest is two
-//! slots of [`SLOT_BYTES`], each whole in itself with generation and checksum. Every write puts the same new
-//! content into slot A and then into slot B, each synced: whatever is cut off, one slot holds all of the old
-//! content or all of the new. This module alone knows the file's name and the places of its fields.
+//! Records never hold local facts, because their LSNs are dense and shared between nodes. The
+//! manifest is two slots of [`SLOT_BYTES`], each whole in itself with generation and checksum.
+//! Every write puts the same new content into slot A and then into slot B, each synced: whatever is
+//! cut off, one slot holds all of the old content or all of the new. This module alone knows the
+//! file's name and the places of its fields.
 
 use std::io;
 use std::sync::Arc;
@@ -135,8 +136,8 @@ impl Manifest {
 
     /// Reads one slot; gives its generation and content.
     ///
-    /// The magic, the version and the checksum stand at these places in every version, so that a newer
-    /// version and damage can be told apart.
+    /// The magic, the version and the checksum stand at these places in every version, so that a
+    /// newer version and damage can be told apart.
     pub fn decode(bytes: &[u8]) -> std::result::Result<(u64, Manifest), ManifestError> {
         if !bytes.starts_with(&MAGIC) {
             return Err(ManifestError::Magic);
@@ -222,8 +223,8 @@ fn name(
     text.map(str::to_owned).map_err(|_| ManifestError::Field("a name that is not UTF-8"))
 }
 
-/// Why bytes are not a slot of a manifest. In checksums, `expected` is what stands in the bytes and `found`
-/// what was computed over them.
+/// Why bytes are not a slot of a manifest. In checksums, `expected` is what stands in the bytes and
+/// `found` what was computed over them.
 #[non_exhaustive]
 #[derive(Copy, Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ManifestError {
@@ -254,8 +255,8 @@ pub enum ManifestError {
 
 /// The manifest's file, open for writing.
 ///
-/// Invariant: both slots hold the generation `generation`, unless a write has failed; then nothing is written
-/// any more.
+/// Invariant: both slots hold the generation `generation`, unless a write has failed; then nothing
+/// is written any more.
 #[derive(Debug)]
 pub struct ManifestFile {
     file: Arc<dyn DiskFile>,
@@ -273,10 +274,11 @@ impl ManifestFile {
         }
     }
 
-    /// Makes the manifest of a new database. It is durable when this returns, and not there at all if the
-    /// power fails before. An error means that it may or may not be there.
+    /// Makes the manifest of a new database. It is durable when this returns, and not there at all
+    /// if the power fails before. An error means that it may or may not be there.
     ///
-    /// The last step of creating a database: everything that the manifest speaks of is durable before.
+    /// The last step of creating a database: everything that the manifest speaks of is durable
+    /// before.
     pub fn create(disk: &dyn Disk, manifest: &Manifest) -> Result<ManifestFile> {
         if ManifestFile::exists(disk)? {
             let error = io::Error::from(io::ErrorKind::AlreadyExists);
@@ -302,10 +304,12 @@ impl ManifestFile {
         Ok(ManifestFile { file, generation, failed: None })
     }
 
-    /// Opens the manifest and makes both slots whole again, if the last write was cut off or one is damaged.
+    /// Opens the manifest and makes both slots whole again, if the last write was cut off or one is
+    /// damaged.
     ///
     /// Errors: [`Error::NotADatabase`] if there is none or it is something else,
-    /// [`Error::UnsupportedVersion`], [`Error::Corrupt`] if both slots are damaged; nothing was changed then.
+    /// [`Error::UnsupportedVersion`], [`Error::Corrupt`] if both slots are damaged; nothing was
+    /// changed then.
     pub fn open(disk: &dyn Disk) -> Result<(ManifestFile, Manifest)> {
         let file = open_file(disk, Open::Write)?;
         let Contents { generation, manifest, whole } = read(disk, &*file)?;
@@ -313,8 +317,8 @@ impl ManifestFile {
         disk.sync_directory("").map_err(|error| Error::io("sync", disk.describe(), error))?;
         let mut manifest_file = ManifestFile { file, generation, failed: None };
         if !whole {
-            // Slot A first, even if it is the good one: a failed sync may have left it in the page cache
-            // only, and then slot B is what a power cut would leave.
+            // Slot A first, even if it is the good one: a failed sync may have left it in the page
+            // cache only, and then slot B is what a power cut would leave.
             manifest_file.write_slots(&manifest.encode(generation))?;
         }
         Ok((manifest_file, manifest))
@@ -326,11 +330,11 @@ impl ManifestFile {
         Ok(read(disk, &*file)?.manifest)
     }
 
-    /// Puts `manifest` in the place of the old content. It is durable when this returns; the old or the new
-    /// content is there if the power fails before.
+    /// Puts `manifest` in the place of the old content. It is durable when this returns; the old or
+    /// the new content is there if the power fails before.
     ///
-    /// Errors: [`Error::Indeterminate`] if a write or sync failed: which of the two is there shows when the
-    /// database is opened again. After that every call is [`Error::Poisoned`].
+    /// Errors: [`Error::Indeterminate`] if a write or sync failed: which of the two is there shows
+    /// when the database is opened again. After that every call is [`Error::Poisoned`].
     pub fn write(&mut self, manifest: &Manifest) -> Result<()> {
         if let Some(cause) = &self.failed {
             return Err(Error::Poisoned { cause: cause.clone() });

@@ -3,18 +3,19 @@
 /// How a log uses its disk and memory. The defaults suit a database on a local SSD.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogOptions {
-    /// The unit in which groups are written: 512 or 4096. Default 4096, which direct I/O needs; 512 makes tiny logs
-    /// for tests. Fixed when a segment is made.
+    /// The unit in which groups are written: 512 or 4096. Default 4096, which direct I/O needs;
+    /// 512 makes tiny logs for tests. Fixed when a segment is made.
     pub block_bytes: u32,
-    /// Size of the first segment. Default 1 MiB. Every next one is twice as large, up to `max_segment_bytes`.
+    /// Size of the first segment. Default 1 MiB. Every next one is twice as large, up to
+    /// `max_segment_bytes`.
     pub first_segment_bytes: u64,
-    /// Size at which segments stop growing. Default 64 MiB. Smaller ones free space sooner; larger ones rotate
-    /// less often. A record that does not fit gets a larger segment of its own.
+    /// Size at which segments stop growing. Default 64 MiB. Smaller ones free space sooner; larger
+    /// ones rotate less often. A record that does not fit gets a larger segment of its own.
     pub max_segment_bytes: u64,
     /// The largest record. Default 32 MiB.
     pub max_record_bytes: u32,
-    /// Where a group is closed although the disk is still busy. Default 1 MiB: larger groups cost latency, smaller
-    /// ones throughput.
+    /// Where a group is closed although the disk is still busy. Default 1 MiB: larger groups cost
+    /// latency, smaller ones throughput.
     pub max_group_bytes: usize,
     /// How much may wait for the disk before appending waits too. Default 32 MiB.
     pub max_pending_bytes: usize,
@@ -22,7 +23,8 @@ pub struct LogOptions {
     pub recent_bytes: usize,
     /// How much log a hold may keep before it is given up. Default 1 GiB.
     pub hold_cap_bytes: u64,
-    /// Where the salts of segments come from. Random in production; given, so that a simulation repeats itself.
+    /// Where the salts of segments come from. Random in production; given, so that a simulation
+    /// repeats itself.
     pub salt_seed: u64,
 }
 

@@ -1,5 +1,5 @@
-//! Segments are prepared ahead of need and off the write path: allocated and written with zeros, or recycled, so
-//! that a later sync carries no metadata.
+//! Segments are prepared ahead of need and off the write path: allocated and written with zeros, or
+//! recycled, so that a later sync carries no metadata.
 
 use std::io;
 use std::sync::Arc;

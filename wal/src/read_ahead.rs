@@ -23,7 +23,8 @@ impl ReadAhead {
         ReadAhead { file, limit, window: Vec::new(), start: 0 }
     }
 
-    /// The bytes from `offset` on: at least `bytes` of them, or all up to the limit or the end of the file.
+    /// The bytes from `offset` on: at least `bytes` of them, or all up to the limit or the end of
+    /// the file.
     #[expect(clippy::cast_possible_truncation, reason = "an offset within the window")]
     pub(crate) fn at(&mut self, offset: u64, bytes: usize) -> io::Result<&[u8]> {
         let wanted_end = (offset + bytes as u64).min(self.limit);

@@ -18,8 +18,8 @@ use crate::segment;
 /// Up to where a [`Reader`] reads.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Bound {
-    /// Everything appended, durable or not. For shipping records before the own disk has them, and for
-    /// nothing else: a crash takes back what is not durable.
+    /// Everything appended, durable or not. For shipping records before the own disk has them, and
+    /// for nothing else: a crash takes back what is not durable.
     Appended,
     /// What is durable. The default.
     Durable,
@@ -97,7 +97,8 @@ enum Source {
 }
 
 impl Log {
-    /// A reader that begins with record `from`, and reads up to the bound. `from` may lie ahead of the end.
+    /// A reader that begins with record `from`, and reads up to the bound. `from` may lie ahead of
+    /// the end.
     ///
     /// Fails with [`Error::LogTruncated`] if the log begins later.
     pub fn reader(&self, from: Lsn, bound: Bound) -> Result<Reader> {
@@ -162,7 +163,8 @@ impl Reader {
         Ok(Some(run))
     }
 
-    /// Waits until there may be more to read than at the last call, at most `timeout`. True if there is.
+    /// Waits until there may be more to read than at the last call, at most `timeout`. True if
+    /// there is.
     #[must_use]
     pub fn wait(&self, timeout: Duration) -> bool {
         let progress = &self.log.shared.progress;

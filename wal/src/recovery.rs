@@ -1,7 +1,8 @@
-//! Opening a log: judge what is there, cut a torn tail, rewrite what may not be on the disk, and only then serve.
+//! Opening a log: judge what is there, cut a torn tail, rewrite what may not be on the disk, and
+//! only then serve.
 //!
-//! A crash at any point of this is recovered from by doing it again: files are added under a temporary name and
-//! take effect by one rename, and what they make obsolete is removed afterwards.
+//! A crash at any point of this is recovered from by doing it again: files are added under a
+//! temporary name and take effect by one rename, and what they make obsolete is removed afterwards.
 
 use std::io;
 use std::sync::Arc;
@@ -40,7 +41,8 @@ pub struct OpenedLog {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LogRecovery {
-    /// Whether the log says itself that everything in it was durable: after a clean close, or a crash while idle.
+    /// Whether the log says itself that everything in it was durable: after a clean close, or a
+    /// crash while idle.
     pub clean: bool,
     /// The oldest record.
     pub first_lsn: Lsn,
@@ -70,10 +72,12 @@ pub struct TailCut {
 }
 
 impl Log {
-    /// Makes a log and its manifest in a directory that holds nothing else yet, or what an interrupted creation left.
+    /// Makes a log and its manifest in a directory that holds nothing else yet, or what an
+    /// interrupted creation left.
     ///
-    /// The first segment is durable before the manifest is, so a directory with a manifest always has a log.
-    /// [`Error::NotADatabase`] if there is something else in the directory; nothing is changed then.
+    /// The first segment is durable before the manifest is, so a directory with a manifest always
+    /// has a log. [`Error::NotADatabase`] if there is something else in the directory; nothing
+    /// is changed then.
     pub fn create(
         disk: Arc<dyn Disk>,
         options: LogOptions,
@@ -125,8 +129,8 @@ impl Log {
 
     /// Opens the log of a directory that has a manifest.
     ///
-    /// A tail that was never acknowledged is cut, and reported. [`Error::Corrupt`] if anything that was durable is
-    /// damaged, and nothing is changed on the disk then.
+    /// A tail that was never acknowledged is cut, and reported. [`Error::Corrupt`] if anything that
+    /// was durable is damaged, and nothing is changed on the disk then.
     pub fn open(
         disk: Arc<dyn Disk>,
         options: LogOptions,
@@ -278,8 +282,8 @@ impl Found {
         if self.is_proven() { self.go_on(disk, options) } else { self.rewrite(disk, options) }
     }
 
-    /// Everything is on the disk: goes on in the last segment. An empty group at its end is written over, since it
-    /// may be only in the page cache.
+    /// Everything is on the disk: goes on in the last segment. An empty group at its end is written
+    /// over, since it may be only in the page cache.
     #[expect(clippy::cast_possible_truncation, reason = "less than a block")]
     fn go_on(self, disk: &dyn Disk, options: &LogOptions) -> Result<Start> {
         let position = self.trailing_proof.unwrap_or(self.scan.end_position);
@@ -296,8 +300,8 @@ impl Found {
         Ok(start)
     }
 
-    /// The records of the last group may be in the page cache and not on the disk: puts them into a segment
-    /// of their own, which takes the place of the old one's end.
+    /// The records of the last group may be in the page cache and not on the disk: puts them into a
+    /// segment of their own, which takes the place of the old one's end.
     fn rewrite(self, disk: &dyn Disk, options: &LogOptions) -> Result<Start> {
         let Some(group) = self.tail.header else {
             unreachable!("records above LSN {} are in a group", self.scan.durable_upto);
@@ -344,7 +348,8 @@ impl Found {
 }
 
 impl Tail {
-    /// Keeps the frames of the last group: a later group proves that everything before it was durable.
+    /// Keeps the frames of the last group: a later group proves that everything before it was
+    /// durable.
     fn take(&mut self, group: &ScannedGroup<'_>) {
         if group.header.count == 0 {
             return;

@@ -7,7 +7,8 @@ use crate::ids::{Chain, DatabaseId, Epoch, Lsn, SegmentNumber};
 
 /// The directory of the segments, below that of the database.
 pub const DIRECTORY: &str = "log";
-/// The name under which a segment is made ready before one rename puts it into the log. It is never read.
+/// The name under which a segment is made ready before one rename puts it into the log. It is never
+/// read.
 pub const TEMPORARY_NAME: &str = "log/next.tmp";
 /// Length of what a segment header contains; zeros fill the rest of its block.
 pub const SEGMENT_HEADER_BYTES: usize = 108;
@@ -48,8 +49,8 @@ pub fn file_name(number: SegmentNumber) -> String {
     format!("{DIRECTORY}/{:0NAME_DIGITS$}{NAME_SUFFIX}", number.0)
 }
 
-/// The number in a file name as [`crate::disk::Disk::list`] of [`DIRECTORY`] gives it, without the directory.
-/// `None` for every name that [`file_name`] does not make.
+/// The number in a file name as [`crate::disk::Disk::list`] of [`DIRECTORY`] gives it, without the
+/// directory. `None` for every name that [`file_name`] does not make.
 #[must_use]
 pub fn parse_file_name(name: &str) -> Option<SegmentNumber> {
     let digits = name.strip_suffix(NAME_SUFFIX)?;
@@ -64,7 +65,8 @@ pub fn parse_file_name(name: &str) -> Option<SegmentNumber> {
 /// What a segment says of itself and of the log at its beginning.
 ///
 /// Invariants:
-/// - `block_bytes` is one of [`BLOCK_SIZES`]; `size_bytes` is a multiple of it, and at least two blocks;
+/// - `block_bytes` is one of [`BLOCK_SIZES`]; `size_bytes` is a multiple of it, and at least two
+///   blocks;
 /// - `number` and `first_lsn` are not zero; only the log's first record follows an empty chain;
 /// - `epoch` is zero exactly if there was no record before, and then so are `epoch_start_lsn` and
 ///   `epoch_chain`; otherwise it begins at or before `first_lsn`, and not with a chain of its own.
@@ -72,7 +74,8 @@ pub fn parse_file_name(name: &str) -> Option<SegmentNumber> {
 pub struct SegmentHeader {
     /// The database that the segment belongs to.
     pub database_id: DatabaseId,
-    /// The segment's number. Where it is not that of the file's name, the file was recycled and not used since.
+    /// The segment's number. Where it is not that of the file's name, the file was recycled and
+    /// not used since.
     pub number: SegmentNumber,
     /// Length of the file, this header's block included.
     pub size_bytes: u64,
@@ -121,11 +124,11 @@ impl SegmentHeader {
         bytes
     }
 
-    /// Reads the header at the front of `bytes`, which hold the first 512 bytes of a file at least. Looks at
-    /// nothing behind the header's block.
+    /// Reads the header at the front of `bytes`, which hold the first 512 bytes of a file at least.
+    /// Looks at nothing behind the header's block.
     ///
-    /// The magic, the version and the checksum stand at these places in every version, so that a newer
-    /// version and damage can be told apart.
+    /// The magic, the version and the checksum stand at these places in every version, so that a
+    /// newer version and damage can be told apart.
     pub fn decode(bytes: &[u8]) -> Result<SegmentHeader, SegmentHeaderError> {
         let Some(header) = bytes.first_chunk::<SEGMENT_HEADER_BYTES>() else {
             return Err(match is_blank(bytes) {
@@ -216,8 +219,8 @@ impl SegmentHeader {
     }
 }
 
-/// Why bytes are not a segment header. In checksums, `expected` is what stands in the bytes and `found` what
-/// was computed over them.
+/// Why bytes are not a segment header. In checksums, `expected` is what stands in the bytes and
+/// `found` what was computed over them.
 #[non_exhaustive]
 #[derive(Copy, Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SegmentHeaderError {
@@ -239,7 +242,8 @@ pub enum SegmentHeaderError {
     /// Written with checksums that this program does not know.
     #[error("segment with checksums of kind {0}")]
     ChecksumKind(u32),
-    /// The header is damaged. Headers are written alone and in one sector, so this is never a torn write.
+    /// The header is damaged. Headers are written alone and in one sector, so this is never a torn
+    /// write.
     #[error("segment header checksum is {found:08x}, expected {expected:08x}")]
     Checksum {
         /// In the header.

@@ -18,7 +18,8 @@ pub struct LogStats {
     pub rotations: u64,
     /// Segments that a write had to wait for, because none was prepared.
     pub rotations_waited: u64,
-    /// Attempts to prepare the next segment that failed. Above zero with `prepared` false: the disk may be full.
+    /// Attempts to prepare the next segment that failed. Above zero with `prepared` false: the
+    /// disk may be full.
     pub preparations_failed: u64,
     /// Whether the next segment is ready.
     pub prepared: bool,

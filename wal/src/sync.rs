@@ -51,8 +51,8 @@ const FAILED: u32 = 3;
 
 /// One event a group, on which any number of threads wait and which one call finishes.
 ///
-/// Waiters sleep on the state word itself (a futex), so finishing is one system call whatever their number,
-/// and nobody takes a mutex again after waking.
+/// Waiters sleep on the state word itself (a futex), so finishing is one system call whatever their
+/// number, and nobody takes a mutex again after waking.
 #[derive(Debug)]
 pub(crate) struct Event {
     state: AtomicU32,
@@ -65,8 +65,8 @@ impl Event {
         Event { state: AtomicU32::new(WAITING), waiters: AtomicU32::new(0), sleep: Sleep::new() }
     }
 
-    /// Announces a waiter. Called under the lock under which leaders are appointed, so that a leader that looks
-    /// for somebody to follow it sees everybody who will wait.
+    /// Announces a waiter. Called under the lock under which leaders are appointed, so that a
+    /// leader that looks for somebody to follow it sees everybody who will wait.
     pub(crate) fn register(&self) {
         self.waiters.fetch_add(1, Ordering::Relaxed);
     }
@@ -100,7 +100,8 @@ impl Event {
         if self.waiters.load(Ordering::Relaxed) == 0 {
             return false;
         }
-        // A group that is finished meanwhile stays finished: its waiters have nothing left to lead for.
+        // A group that is finished meanwhile stays finished: its waiters have nothing left to lead
+        // for.
         let appointed =
             self.state.compare_exchange(WAITING, LEAD, Ordering::AcqRel, Ordering::Acquire);
         if appointed.is_ok() {
@@ -132,7 +133,8 @@ mod sleeping {
         }
 
         pub(crate) fn wait(&self, state: &AtomicU32, seen: u32) {
-            // Errors mean that the word changed meanwhile or a signal came: the caller looks again in any case.
+            // Errors mean that the word changed meanwhile or a signal came: the caller looks again
+            // in any case.
             let _looked_at_again = futex::wait(state, futex::Flags::PRIVATE, seen, None);
         }
 
@@ -169,7 +171,8 @@ mod sleeping {
 
         pub(crate) fn wait(&self, state: &AtomicU32, seen: u32) {
             let Ok(guard) = self.lock.lock() else { return };
-            // The state is read under the lock that the waker takes, so a change is never slept through.
+            // The state is read under the lock that the waker takes, so a change is never slept
+            // through.
             if state.load(Ordering::Acquire) == seen {
                 drop(self.changed.wait(guard));
             }

@@ -15,8 +15,9 @@ use crate::sync::Event;
 
 /// Frames that one write and one sync will make durable together.
 ///
-/// Invariants: `buffer` holds room for the bytes of the block in front of `offset`, then room for the group's
-/// header, then `count` frames from `first_lsn` to `last`; the chain runs from `chain_before` to `chain_after`.
+/// Invariants: `buffer` holds room for the bytes of the block in front of `offset`, then room for
+/// the group's header, then `count` frames from `first_lsn` to `last`; the chain runs from
+/// `chain_before` to `chain_after`.
 #[derive(Debug)]
 pub(crate) struct Group {
     pub(super) segment: Arc<LiveSegment>,
@@ -54,8 +55,9 @@ impl Group {
 
 /// A group on its way to the disk: what to write, and where.
 ///
-/// Whoever took it with [`Log::begin_group`](crate::Log::begin_group) performs it, or does the same in its own way, and gives it back with
-/// the outcome to [`Log::finish_group`](crate::Log::finish_group).
+/// Whoever took it with [`Log::begin_group`](crate::Log::begin_group) performs it, or does the same
+/// in its own way, and gives it back with the outcome to
+/// [`Log::finish_group`](crate::Log::finish_group).
 #[derive(Debug)]
 pub struct GroupWrite {
     pub(super) segment: Arc<LiveSegment>,
@@ -86,7 +88,8 @@ impl GroupWrite {
         self.buffer.len()
     }
 
-    /// The first and the last record that the write makes durable; none if it only says what is durable already.
+    /// The first and the last record that the write makes durable; none if it only says what is
+    /// durable already.
     #[must_use]
     pub fn records(&self) -> Option<(Lsn, Lsn)> {
         (self.first_lsn <= self.last.lsn).then_some((self.first_lsn, self.last.lsn))
@@ -151,7 +154,8 @@ impl Core {
         self.stats.appended_bytes += bytes;
     }
 
-    /// Writes the header into a group's buffer and fills its first and last block; says where the frames are.
+    /// Writes the header into a group's buffer and fills its first and last block; says where the
+    /// frames are.
     #[expect(
         clippy::cast_possible_truncation,
         reason = "a group fits into a segment, whose frames are below 4 GiB"

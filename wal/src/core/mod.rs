@@ -1,7 +1,8 @@
 //! The core of a log: what it knows and what it decides. It does no I/O of its own accord.
 //!
-//! [`Core::append`] copies a frame into the open group. [`Pipeline::begin`] takes the oldest group and gives the bytes and
-//! their place; [`Pipeline::finish`] is told how the write ended. Between the two anything may happen.
+//! [`Core::append`] copies a frame into the open group. [`Pipeline::begin`] takes the oldest group
+//! and gives the bytes and their place; [`Pipeline::finish`] is told how the write ended. Between
+//! the two anything may happen.
 
 mod group_queue;
 mod pipeline;
@@ -49,10 +50,12 @@ pub(crate) struct Poison {
 /// The state of a log.
 ///
 /// Invariants:
-/// - `durable.lsn <= end.lsn`; the records between them are in `in_flight`, then in `groups`, without a gap;
+/// - `durable.lsn <= end.lsn`; the records between them are in `in_flight`, then in `groups`,
+///   without a gap;
 /// - every group in `groups` has at least one frame; only the last one still grows;
 /// - `in_flight` is set exactly between begin and finish of a write;
-/// - `header_pending` says that the last segment's header is not written yet and no group has taken it along.
+/// - `header_pending` says that the last segment's header is not written yet and no group has taken
+///   it along.
 #[derive(Debug)]
 pub(crate) struct Core {
     pub(crate) disk: Arc<dyn Disk>,
@@ -71,7 +74,8 @@ pub(crate) struct Core {
     /// Where the next group goes in the last segment.
     pub(crate) next_offset: u64,
     header_pending: bool,
-    /// The bytes of the last, partly filled block in front of `next_offset` of the last group written.
+    /// The bytes of the last, partly filled block in front of `next_offset` of the last group
+    /// written.
     tail_block: Vec<u8>,
     groups: VecDeque<Group>,
     in_flight: Option<InFlight>,
@@ -221,8 +225,9 @@ impl Core {
         Ok(lsn)
     }
 
-    /// Appends frames of another log verbatim, behind `previous`; gives how many bytes of them were appended. Less
-    /// than all means that a segment must be prepared or the disk waited for; none, that nothing was appended.
+    /// Appends frames of another log verbatim, behind `previous`; gives how many bytes of them were
+    /// appended. Less than all means that a segment must be prepared or the disk waited for;
+    /// none, that nothing was appended.
     pub(crate) fn append_frames(
         &mut self,
         previous: LogId,
@@ -327,7 +332,8 @@ impl Core {
         Ok(())
     }
 
-    /// The size of a segment that holds a frame of so many bytes: the planned one, or the next power of two.
+    /// The size of a segment that holds a frame of so many bytes: the planned one, or the next
+    /// power of two.
     pub(crate) fn segment_bytes_for(&self, frame_bytes: usize) -> u64 {
         let last = self.segments.last().map_or(0, |last| last.header.size_bytes);
         let planned =

@@ -96,7 +96,8 @@ impl Pipeline for Core {
 }
 
 impl Core {
-    /// Takes an empty group that says up to where the log is durable, if the disk does not say so yet.
+    /// Takes an empty group that says up to where the log is durable, if the disk does not say so
+    /// yet.
     pub(crate) fn begin_proof(&mut self) -> Option<GroupWrite> {
         let needed = !(self.proven_lsn >= self.durable.lsn || self.poison.is_some());
         let room = self.segments.last().is_some_and(|last| {

@@ -17,9 +17,9 @@ use file::SystemFile;
 /// How [`FileDisk::open`] treats the directory.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct FileDiskOptions {
-    /// Whether aligned [`DiskFile::write_and_sync_at`] calls bypass the page cache where the system
-    /// can do that. Default true. Without it each costs a write and an fdatasync, about a quarter
-    /// more time.
+    /// Whether aligned [`DiskFile::write_and_sync_at`] calls bypass the page cache where the
+    /// system can do that. Default true. Without it each costs a write and an fdatasync, about
+    /// a quarter more time.
     pub direct: bool,
     /// Whether a missing directory is made, with those above it. Default true.
     pub create: bool,

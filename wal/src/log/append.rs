@@ -13,11 +13,12 @@ use crate::ids::{LogId, Lsn};
 use crate::sync::MutexGuard;
 
 impl Log {
-    /// Appends a record and gives its LSN. It is durable once [`Log::wait_durable`] of that LSN has returned.
+    /// Appends a record and gives its LSN. It is durable once [`Log::wait_durable`] of that LSN has
+    /// returned.
     ///
-    /// Waits where too much is pending, or where the next segment has to be prepared first. On an error nothing
-    /// was appended: [`Error::TooLarge`], [`Error::NoSpace`] (try again when there is space),
-    /// [`Error::Poisoned`] and [`Error::Closed`] (reopen).
+    /// Waits where too much is pending, or where the next segment has to be prepared first. On an
+    /// error nothing was appended: [`Error::TooLarge`], [`Error::NoSpace`] (try again when
+    /// there is space), [`Error::Poisoned`] and [`Error::Closed`] (reopen).
     pub fn append(&self, payload: &[u8]) -> Result<Lsn> {
         // The checksum is the costly part: computed before the lock is taken.
         let payload_crc = payload_checksum(payload);
@@ -33,11 +34,12 @@ impl Log {
         }
     }
 
-    /// Appends another log's frames as they are, behind `previous`, which must be the end of this log.
+    /// Appends another log's frames as they are, behind `previous`, which must be the end of this
+    /// log.
     ///
-    /// Everything is checked first: [`Error::NotContiguous`] and [`Error::BadFrames`] mean that nothing was
-    /// appended. [`Error::NoSpace`] and [`Error::Poisoned`] can come after a part of the frames was appended:
-    /// [`Log::end`] tells.
+    /// Everything is checked first: [`Error::NotContiguous`] and [`Error::BadFrames`] mean that
+    /// nothing was appended. [`Error::NoSpace`] and [`Error::Poisoned`] can come after a part
+    /// of the frames was appended: [`Log::end`] tells.
     pub fn append_frames(&self, previous: LogId, frames: &[u8]) -> Result<LogId> {
         let (mut previous, mut rest) = (previous, frames);
         loop {

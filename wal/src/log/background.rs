@@ -10,14 +10,15 @@ use super::{Log, Shared};
 use crate::error::{Error, Result};
 use crate::ids::Lsn;
 
-/// How long a record for which nobody waits may stay in memory, and how long the log must be idle before it
-/// says so on the disk.
+/// How long a record for which nobody waits may stay in memory, and how long the log must be idle
+/// before it says so on the disk.
 const TICK: Duration = Duration::from_millis(10);
 
 /// How many ticks to let pass before trying again to prepare a segment on a full disk.
 const TICKS_BETWEEN_PREPARATIONS: u32 = 100;
 
-/// Wakes the log's thread. The thread holds this and not the log, so that a log that everybody dropped ends.
+/// Wakes the log's thread. The thread holds this and not the log, so that a log that everybody
+/// dropped ends.
 #[derive(Debug, Default)]
 pub(super) struct Signal {
     state: Mutex<SignalState>,
@@ -41,7 +42,8 @@ impl Signal {
         self.changed.notify_one();
     }
 
-    /// Sleeps until it is raised, or a tick has passed where one is asked for. False if the thread must end.
+    /// Sleeps until it is raised, or a tick has passed where one is asked for. False if the thread
+    /// must end.
     fn wait(&self, tick: bool) -> bool {
         let mut state = self.state.lock();
         let sleeping = |state: &mut SignalState| !state.raised && !state.stopped;
@@ -64,8 +66,8 @@ struct Seen {
 }
 
 impl Log {
-    /// Starts the thread that writes what nobody waits for. It ends with [`Log::close`], or when the last clone
-    /// of the log is dropped. Later calls do nothing.
+    /// Starts the thread that writes what nobody waits for. It ends with [`Log::close`], or when
+    /// the last clone of the log is dropped. Later calls do nothing.
     #[expect(clippy::disallowed_methods, reason = "the thread beside the core, which steps it")]
     pub fn spawn_thread(&self) -> Result<()> {
         if self.shared.has_thread.swap(true, Ordering::AcqRel) {
@@ -145,8 +147,8 @@ fn prepare(log: &Log, seen: &mut Seen) {
         seen.preparation_failed -= 1;
         return;
     }
-    // What fails here is counted in the log's figures, and fails again where it matters: when the present
-    // segment is full.
+    // What fails here is counted in the log's figures, and fails again where it matters: when the
+    // present segment is full.
     if let Err(error) = log.prepare_segment(0) {
         tracing::warn!(%error, "the next segment of the log could not be prepared");
         seen.preparation_failed = TICKS_BETWEEN_PREPARATIONS;

@@ -26,8 +26,8 @@ pub struct Dropped {
     pub first_lsn: Lsn,
     /// The last record that was dropped.
     pub last: LogId,
-    /// The file, relative to the database directory, that holds their frames one after another; none if
-    /// nothing was dropped.
+    /// The file, relative to the database directory, that holds their frames one after another;
+    /// none if nothing was dropped.
     pub file: Option<String>,
     /// How many bytes of frames were saved there.
     pub saved_bytes: u64,
@@ -74,7 +74,8 @@ impl Drop for Hold {
 }
 
 impl Log {
-    /// Keeps the log from `lsn` on, whatever [`Log::truncate_prefix`] says, up to the configured cap in bytes.
+    /// Keeps the log from `lsn` on, whatever [`Log::truncate_prefix`] says, up to the configured
+    /// cap in bytes.
     ///
     /// Fails with [`Error::LogTruncated`] if the log begins later already.
     pub fn hold(&self, lsn: Lsn) -> Result<Hold> {
@@ -90,8 +91,8 @@ impl Log {
         Ok(Hold { log: self.clone(), id })
     }
 
-    /// Lets go of segments that hold nothing at or above `first_kept`, except what a [`Hold`] keeps. Gives the
-    /// oldest record that is still there.
+    /// Lets go of segments that hold nothing at or above `first_kept`, except what a [`Hold`]
+    /// keeps. Gives the oldest record that is still there.
     ///
     /// Files are removed oldest first, each durably before the next, so that a crash leaves no gap.
     /// An error poisons the log: its directory no longer obeys.
@@ -129,11 +130,13 @@ impl Log {
         })
     }
 
-    /// Drops every record above `last_kept`, durably. What is dropped is saved to a file first, and reported.
+    /// Drops every record above `last_kept`, durably. What is dropped is saved to a file first, and
+    /// reported.
     ///
-    /// Nothing may be appended meanwhile. Records at or below the commit LSN are never dropped: asking for it
-    /// is [`Error::NotContiguous`], and nothing is changed. Any failure of the disk poisons the log; then the
-    /// truncation may or may not have happened when it is opened again.
+    /// Nothing may be appended meanwhile. Records at or below the commit LSN are never dropped:
+    /// asking for it is [`Error::NotContiguous`], and nothing is changed. Any failure of the
+    /// disk poisons the log; then the truncation may or may not have happened when it is opened
+    /// again.
     pub fn truncate_suffix(&self, last_kept: Lsn) -> Result<Dropped> {
         self.sync()?;
         let end = self.end();
@@ -164,8 +167,8 @@ impl Log {
         Ok(dropped)
     }
 
-    /// Begins the log anew behind `end`: everything in it is dropped, and the next record is `end.lsn + 1`. For a
-    /// state that came as an image.
+    /// Begins the log anew behind `end`: everything in it is dropped, and the next record is
+    /// `end.lsn + 1`. For a state that came as an image.
     ///
     /// Durable when it returns. Errors and their effects as of [`Log::truncate_suffix`].
     pub fn reset(&self, end: LogId, chain: Chain, history: &EpochHistory) -> Result<()> {
@@ -263,7 +266,8 @@ fn poison_with(core: &mut Core, error: Error) -> Error {
 }
 
 impl Core {
-    /// From where on the log must be kept: `first_kept`, or the lowest hold that is not over the cap.
+    /// From where on the log must be kept: `first_kept`, or the lowest hold that is not over the
+    /// cap.
     fn keep_from(&mut self, first_kept: Lsn) -> Lsn {
         let cap_bytes = self.options.hold_cap_bytes;
         let newest_first: Vec<(Lsn, u64)> = self

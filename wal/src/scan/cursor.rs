@@ -15,10 +15,11 @@ use crate::group::{
 use crate::ids::{Chain, Epoch, LogId, Lsn, Position};
 use crate::segment;
 
-/// Reads the groups of one segment in order and checks everything in them. Each byte is read once, in large
-/// pieces; no more memory is taken than the largest group needs.
+/// Reads the groups of one segment in order and checks everything in them. Each byte is read once,
+/// in large pieces; no more memory is taken than the largest group needs.
 ///
-/// Invariants: `offset` is where the next group begins, behind a log that ends with `last` and `chain`.
+/// Invariants: `offset` is where the next group begins, behind a log that ends with `last` and
+/// `chain`.
 #[derive(Debug)]
 pub struct GroupCursor {
     extent: SegmentExtent,
@@ -193,8 +194,8 @@ impl GroupCursor {
         self.chain
     }
 
-    /// Looks through everything behind the place where the cursor stopped, for a valid group header that `accept`
-    /// takes and for bytes that are not zero. Ends with the first header found.
+    /// Looks through everything behind the place where the cursor stopped, for a valid group header
+    /// that `accept` takes and for bytes that are not zero. Ends with the first header found.
     pub fn look_behind(&mut self, accept: impl Fn(&GroupHeader) -> bool) -> Result<Behind> {
         let salt = self.extent.header.salt;
         let mut behind = Behind { group: None, bytes: 0 };
@@ -222,7 +223,8 @@ impl GroupCursor {
         Ok(behind)
     }
 
-    /// Goes on at a group found by [`GroupCursor::look_behind`], as if the log before it had been read.
+    /// Goes on at a group found by [`GroupCursor::look_behind`], as if the log before it had been
+    /// read.
     pub fn skip_to(&mut self, offset: u64, header: &GroupHeader) {
         self.offset = offset;
         // The epoch before the group is not known; frames behind it cannot be below it.

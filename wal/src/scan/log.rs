@@ -13,12 +13,14 @@ use crate::segment;
 /// What to look at, and what is known already.
 #[derive(Copy, Clone, Debug, Default)]
 pub struct ScanOptions {
-    /// The Store's checkpoint, as the manifest has it. The log was durable up to there, and must hold that record.
+    /// The Store's checkpoint, as the manifest has it. The log was durable up to there, and must
+    /// hold that record.
     pub checkpoint: Option<Checkpointed>,
-    /// Segments that end before this record are checked by their headers only. [`Lsn::ZERO`]: none is.
+    /// Segments that end before this record are checked by their headers only. [`Lsn::ZERO`]: none
+    /// is.
     pub skip_below: Lsn,
-    /// Go on behind damage, and show what can be read: also records that a damaged segment had cut off, because
-    /// nothing tells that any more. Otherwise the scan ends with the first fault.
+    /// Go on behind damage, and show what can be read: also records that a damaged segment had cut
+    /// off, because nothing tells that any more. Otherwise the scan ends with the first fault.
     pub keep_going: bool,
 }
 
@@ -33,8 +35,8 @@ pub struct Checkpointed {
 
 /// What a log turned out to be.
 ///
-/// Invariants: `durable_upto` lies at or before `end`; the groups in `tail` are those that hold records between
-/// the two, all in the last segment.
+/// Invariants: `durable_upto` lies at or before `end`; the groups in `tail` are those that hold
+/// records between the two, all in the last segment.
 #[derive(Clone, Debug, Default)]
 pub struct LogScan {
     /// The first record of the log, or the one that will be.
@@ -45,7 +47,8 @@ pub struct LogScan {
     pub end_chain: Chain,
     /// Where the next group would go.
     pub end_position: Position,
-    /// Every record up to here is proven to be durable: by a later group or segment, or by the checkpoint.
+    /// Every record up to here is proven to be durable: by a later group or segment, or by the
+    /// checkpoint.
     pub durable_upto: Lsn,
     /// The highest commit LSN that a group knew.
     pub commit_lsn: Lsn,
@@ -76,7 +79,8 @@ impl LogScan {
         self.faults.iter().find_map(Fault::error)
     }
 
-    /// Reads the groups of [`LogScan::tail`] once more, for whoever writes them anew; `None` if there are none.
+    /// Reads the groups of [`LogScan::tail`] once more, for whoever writes them anew; `None` if
+    /// there are none.
     pub fn read_tail(&self, disk: &dyn Disk) -> Result<Option<Tail>> {
         let Some((first, header)) = self.tail.first() else {
             return Ok(None);
@@ -119,10 +123,11 @@ pub struct Tail {
     pub frames: Vec<u8>,
 }
 
-/// Reads a log from its first segment to its end, gives each whole group to `visit`, and judges it all.
+/// Reads a log from its first segment to its end, gives each whole group to `visit`, and judges it
+/// all.
 ///
-/// What is wrong with the log goes into [`LogScan::faults`]. Errors: only those that `visit` returns, which end
-/// the scan.
+/// What is wrong with the log goes into [`LogScan::faults`]. Errors: only those that `visit`
+/// returns, which end the scan.
 pub fn scan_log(
     disk: &dyn Disk,
     segments: &SegmentScan,
@@ -308,7 +313,8 @@ impl Walk<'_> {
         }
     }
 
-    /// Tells a torn tail from damage, once a segment yields no more groups. Gives whether it is damage.
+    /// Tells a torn tail from damage, once a segment yields no more groups. Gives whether it is
+    /// damage.
     fn judge(
         &mut self,
         extent: &SegmentExtent,
@@ -326,8 +332,8 @@ impl Walk<'_> {
         let mut bytes = 0;
         let mut proof = self.proof_elsewhere(extent, lsn);
         if proof.is_none() {
-            // A group is written only when everything before it is durable. One without records that
-            // says no more than what is known proves nothing that matters.
+            // A group is written only when everything before it is durable. One without records
+            // that says no more than what is known proves nothing that matters.
             let behind = cursor.look_behind(|header| {
                 header.durable_upto >= lsn || (header.count > 0 && header.first_lsn >= lsn)
             })?;
@@ -356,7 +362,8 @@ impl Walk<'_> {
         Ok(true)
     }
 
-    /// What proves that record `lsn`, where reading a segment stopped, was durable, without looking behind it.
+    /// What proves that record `lsn`, where reading a segment stopped, was durable, without looking
+    /// behind it.
     fn proof_elsewhere(&self, extent: &SegmentExtent, lsn: Lsn) -> Option<String> {
         if let Some(end) = extent.end {
             return Some(format!("the next segment begins behind LSN {}", end.last_lsn));

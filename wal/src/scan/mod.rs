@@ -1,8 +1,9 @@
 //! Reading a log from its files alone, without changing anything.
 //!
-//! Opening a log and the commands that look at one share this code. [`scan_segments`] says what each file is,
-//! [`GroupCursor`] walks the groups of one segment, and [`scan_log`] walks the whole log and judges it: clean,
-//! with a torn tail, corrupt, or unreadable. On a damaged directory they tell as much as can be told.
+//! Opening a log and the commands that look at one share this code. [`scan_segments`] says what
+//! each file is, [`GroupCursor`] walks the groups of one segment, and [`scan_log`] walks the whole
+//! log and judges it: clean, with a torn tail, corrupt, or unreadable. On a damaged directory they
+//! tell as much as can be told.
 
 mod cursor;
 mod log;
@@ -35,7 +36,8 @@ pub struct Checksums {
 #[non_exhaustive]
 #[derive(Clone, Debug)]
 pub enum Fault {
-    /// Bytes behind the last whole group that were never known to be durable: what a cut-off write leaves.
+    /// Bytes behind the last whole group that were never known to be durable: what a cut-off write
+    /// leaves.
     TornTail {
         /// Where the log ends.
         position: Position,
@@ -55,7 +57,8 @@ pub enum Fault {
         /// The checksums that differ, if that is how it was noticed.
         checksums: Option<Checksums>,
     },
-    /// The file could not be read, is from another database, or from a newer version of the program.
+    /// The file could not be read, is from another database, or from a newer version of the
+    /// program.
     Unreadable {
         /// The place.
         position: Position,

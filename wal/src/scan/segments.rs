@@ -41,8 +41,8 @@ pub enum SegmentState {
     Unused(Unused),
     /// Part of the log.
     Live(SegmentHeader),
-    /// Was part of the log. A later segment begins at or before its first record, or begins the log anew.
-    /// Without a header if that is damaged, which no longer matters.
+    /// Was part of the log. A later segment begins at or before its first record, or begins the log
+    /// anew. Without a header if that is damaged, which no longer matters.
     Dead(Option<SegmentHeader>),
     /// It cannot be said what it is, or it is not whole.
     Damaged(SegmentDamage),
@@ -102,7 +102,8 @@ pub enum SegmentDamage {
 pub struct SegmentExtent {
     /// The segment's header.
     pub header: SegmentHeader,
-    /// What the next segment says of the end; `None` in the last segment, which ends where its groups do.
+    /// What the next segment says of the end; `None` in the last segment, which ends where its
+    /// groups do.
     pub end: Option<ExtentEnd>,
 }
 
@@ -117,8 +118,8 @@ pub struct ExtentEnd {
 
 /// Looks at every file of a log, and says what it is. Reads their headers, and blank files whole.
 ///
-/// Segments of another database than `database_id` are damage. A directory that is missing has no segments.
-/// Errors: only if the directory cannot be listed.
+/// Segments of another database than `database_id` are damage. A directory that is missing has no
+/// segments. Errors: only if the directory cannot be listed.
 pub fn scan_segments(disk: &dyn Disk, database_id: Option<DatabaseId>) -> Result<SegmentScan> {
     let names = match disk.list(segment::DIRECTORY) {
         Ok(names) => names,

@@ -10,7 +10,8 @@ const CHUNK_BYTES: u64 = 1 << 20;
 
 /// Part of a file in memory.
 ///
-/// Invariants: `bytes[..filled]` are those of the file from `start` on; `start + filled` is within `size_bytes`.
+/// Invariants: `bytes[..filled]` are those of the file from `start` on; `start + filled` is within
+/// `size_bytes`.
 #[derive(Debug)]
 pub(super) struct Window {
     file: Arc<dyn DiskFile>,
@@ -50,7 +51,8 @@ impl Window {
         skip.and_then(|skip| self.bytes[..self.filled].get(skip..)).unwrap_or_default()
     }
 
-    /// Makes the view begin at `offset`, of which `held` bytes are in memory, and reads on to `length`.
+    /// Makes the view begin at `offset`, of which `held` bytes are in memory, and reads on to
+    /// `length`.
     fn fill(&mut self, offset: u64, held: usize, length: u64) -> io::Result<()> {
         let length = usize::try_from(length).map_err(|_| io::ErrorKind::OutOfMemory)?;
         if held > 0 {
