@@ -99,8 +99,8 @@ fn require_equal<T: PartialEq + fmt::Debug>(
     }
     let cut = |value: &T| {
         let mut text = format!("{value:?}");
-        if text.len() > 300 {
-            text.truncate(text.floor_char_boundary(300));
+        if let Some((end, _)) = text.char_indices().nth(300) {
+            text.truncate(end);
             text.push('…');
         }
         text
