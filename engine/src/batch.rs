@@ -265,6 +265,3 @@ fn bound_fault(bound: Bound<&[u8]>) -> Option<Error> {
         _ => None,
     }
 }
-
-#[cfg(test)]
-mod tests;

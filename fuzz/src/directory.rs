@@ -1,10 +1,16 @@
 //! A whole log, from the bytes of its files.
 
-use mainstay_wal::disk::SimDisk;
+use std::sync::Arc;
+
+use mainstay_wal::disk::{SimDisk, Survivors};
 use mainstay_wal::frame::Frames;
+use mainstay_wal::manifest::{Manifest, ManifestFile};
 use mainstay_wal::scan::{ScanOptions, Verdict, scan_log, scan_segments};
 use mainstay_wal::segment;
-use mainstay_wal::{Chain, LogId, Lsn, SegmentNumber};
+use mainstay_wal::{
+    Bound, Chain, DatabaseId, Epoch, Incarnation, Log, LogId, LogOptions, Lsn, OpenedLog, Result,
+    SegmentNumber,
+};
 
 use super::repair;
 
@@ -40,6 +46,54 @@ pub fn directory(data: &[u8]) {
     check(&disk, ScanOptions { skip_below: Lsn(5), ..ScanOptions::default() });
     check(&disk, ScanOptions { keep_going: true, ..ScanOptions::default() });
     assert_eq!(disk.operations(), 0, "reading changed something");
+    use_it(&disk);
+}
+
+/// Opens the log as its owner would, appends to it, and opens it again.
+fn use_it(disk: &SimDisk) {
+    let segments = scan_segments(disk, None).expect("a disk without faults");
+    let first = segments.extents().first().map(|extent| extent.header.database_id);
+    let manifest = Manifest::new(first.unwrap_or(DatabaseId(1)), Incarnation(1), "none", "store-1");
+    ManifestFile::create(disk, &manifest).expect("there is none");
+    let before = disk.fork();
+    let opened = match open(disk) {
+        Ok(opened) => opened,
+        Err(error) => {
+            assert!(!error.to_string().is_empty());
+            assert_eq!(disk.files(), before.files(), "{error}");
+            return;
+        }
+    };
+    let end = opened.recovery.end;
+    assert_eq!(opened.log.end(), end);
+    assert_eq!(read(&opened.log), Some(end.lsn).filter(|end| *end >= opened.recovery.first_lsn));
+    let appended = opened.log.append(b"one more").expect("there is room");
+    assert_eq!(appended, end.lsn.next());
+    opened.log.sync().expect("a disk without faults");
+    opened.log.close().expect("a disk without faults");
+    drop(opened);
+
+    let again = open(&disk.crash(Survivors::Nothing)).expect("it was closed");
+    assert!(again.recovery.clean, "{:?}", again.recovery);
+    let epoch = end.epoch.max(Epoch::FIRST);
+    assert_eq!(again.log.end(), LogId { epoch, lsn: appended });
+    assert_eq!(read(&again.log), Some(appended));
+}
+
+fn open(disk: &SimDisk) -> Result<OpenedLog> {
+    Log::open(Arc::new(disk.clone()), LogOptions::tiny(), None)
+}
+
+/// Reads all records, which must follow each other; gives the last.
+fn read(log: &Log) -> Option<Lsn> {
+    let mut reader = log.reader(log.first_lsn(), Bound::Durable).expect("its first record");
+    let (mut expected, mut last) = (log.first_lsn(), None);
+    while let Some(frame) = reader.next_frame().expect("all of it was checked") {
+        assert_eq!(frame.header.lsn, expected);
+        last = Some(expected);
+        expected = expected.next();
+    }
+    last
 }
 
 fn check(disk: &SimDisk, options: ScanOptions) {

@@ -30,7 +30,7 @@ const CRC: usize = 60;
 /// What stands in front of a group's frames.
 ///
 /// Invariants:
-/// - `first_lsn` is not zero and the LSNs of all `count` frames exist;
+/// - `first_lsn` is not zero, and no frame lies beyond [`Lsn::LAST`];
 /// - `byte_length` has room for the headers of `count` frames, and is zero exactly if `count` is;
 /// - `durable_upto` lies before `first_lsn`;
 /// - an empty group (`count` 0) does not change the chain.
@@ -224,7 +224,7 @@ impl GroupHeader {
         if self.first_lsn == Lsn::ZERO {
             return Some("the first LSN is zero");
         }
-        if self.first_lsn.0.checked_add(u64::from(self.count)).is_none() {
+        if self.first_lsn > Lsn::LAST || self.last_lsn() > Lsn::LAST {
             return Some("LSNs beyond the last that exists");
         }
         if u64::from(self.byte_length) < u64::from(self.count) * FRAME_HEADER_BYTES as u64 {

@@ -12,6 +12,8 @@ pub struct Lsn(pub u64);
 impl Lsn {
     /// The place before the first record.
     pub const ZERO: Lsn = Lsn(0);
+    /// The last record that a log can hold. One a nanosecond gets there after 292 years.
+    pub const LAST: Lsn = Lsn(u64::MAX / 2);
     /// Past every record that can exist.
     pub const MAX: Lsn = Lsn(u64::MAX);
 

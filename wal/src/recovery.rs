@@ -8,7 +8,7 @@ use std::io;
 use std::sync::Arc;
 
 use crate::core::{Core, Start, next_salt};
-use crate::disk::{Disk, DiskLock, Open, read_exact_at};
+use crate::disk::{AlignedBuffer, Disk, DiskFile, DiskLock, Open, read_exact_at};
 use crate::error::{Error, Result};
 use crate::group::GroupHeader;
 use crate::history::EpochHistory;
@@ -291,6 +291,10 @@ impl Found {
         let Some(last) = segments.last() else {
             unreachable!("a scan without faults found a segment");
         };
+        if let Some(cut) = self.recovery().tail_cut {
+            blank(&*last.file, &last.header, cut)
+                .map_err(|error| Error::io("blank", segment::file_name(last.number()), error))?;
+        }
         let partial = position.offset % u64::from(last.header.block_bytes);
         let mut tail_block = vec![0; partial as usize];
         read_exact_at(&*last.file, position.offset - partial, &mut tail_block)
@@ -358,6 +362,26 @@ impl Tail {
         self.frames.clear();
         self.frames.extend_from_slice(group.frames);
     }
+}
+
+/// Writes zeros over a tail that was cut off, or what a shorter group leaves of it would be taken for another one.
+fn blank(file: &dyn DiskFile, header: &SegmentHeader, cut: TailCut) -> io::Result<()> {
+    const ZEROS_BYTES: u64 = 256 << 10;
+    let block = u64::from(header.block_bytes);
+    let end = (cut.position.offset + cut.bytes).next_multiple_of(block).min(header.size_bytes);
+    let mut at = cut.position.offset - cut.position.offset % block;
+    let mut kept = (cut.position.offset - at) as usize;
+    while at < end {
+        let length = (end - at).min(ZEROS_BYTES);
+        let mut bytes = AlignedBuffer::with_capacity(length as usize);
+        bytes.resize(length as usize);
+        // The first block begins with the end of the last whole group.
+        read_exact_at(file, at, &mut bytes[..kept])?;
+        kept = 0;
+        file.write_and_sync_at(at, &bytes)?;
+        at += length;
+    }
+    Ok(())
 }
 
 /// Refuses a directory that holds something that mainstay did not put there.

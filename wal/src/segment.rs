@@ -59,7 +59,8 @@ pub fn parse_file_name(name: &str) -> Option<SegmentNumber> {
     if !canonical || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
         return None;
     }
-    digits.parse().ok().map(SegmentNumber)
+    // There is always a next number.
+    digits.parse().ok().filter(|number| *number <= u64::MAX / 2).map(SegmentNumber)
 }
 
 /// What a segment says of itself and of the log at its beginning.
@@ -196,8 +197,8 @@ impl SegmentHeader {
         if self.number == SegmentNumber(0) {
             return Some("the segment number is zero");
         }
-        if self.first_lsn == Lsn::ZERO {
-            return Some("the first LSN is zero");
+        if self.first_lsn == Lsn::ZERO || self.first_lsn > Lsn::LAST {
+            return Some("the first LSN is zero, or beyond the last that exists");
         }
         if self.first_lsn == Lsn(1) && self.chain_before != Chain::EMPTY {
             return Some("the first record does not follow the empty chain");
@@ -354,7 +355,7 @@ mod tests {
 
     #[test]
     fn names_are_parsed_as_they_are_made() {
-        for number in [1, 9_999_999_999_999_999, 10_000_000_000_000_000, u64::MAX] {
+        for number in [1, 9_999_999_999_999_999, 10_000_000_000_000_000, u64::MAX / 2] {
             let name = file_name(SegmentNumber(number));
             let name = name.strip_prefix("log/").unwrap();
             assert_eq!(parse_file_name(name), Some(SegmentNumber(number)), "{name}");
@@ -370,6 +371,8 @@ mod tests {
             None,
             "17 digits with a zero in front"
         );
-        assert_eq!(parse_file_name("99999999999999999999.log"), None, "beyond the last number");
+        for name in ["9223372036854775808.log", "99999999999999999999.log"] {
+            assert_eq!(parse_file_name(name), None, "beyond the last number");
+        }
     }
 }

@@ -333,6 +333,3 @@ fn collect<'a, T>(
     }
     chunk
 }
-
-#[cfg(test)]
-mod tests;

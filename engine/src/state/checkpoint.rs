@@ -8,7 +8,6 @@ use mainstay_wal::Lsn;
 use super::State;
 use super::registry::Released;
 use super::undo::UndoLayer;
-use crate::bytes::Key;
 use crate::error::Result;
 use crate::keyspace::KeyspaceId;
 use crate::memtable::{Memtable, Removed};
@@ -25,15 +24,10 @@ pub struct CheckpointJob {
     end: Lsn,
     /// There if snapshots older than `end` were alive at the beginning. None can come later.
     layer: Option<Arc<UndoLayer>>,
-    /// Bytes kept in the layer since the bound was last looked at.
-    unchecked_bytes: usize,
     /// The keyspaces that are left, last one first.
     keyspaces: Vec<KeyspaceId>,
     stage: Stage,
 }
-
-/// The bound on what old snapshots pin is looked at whenever so much was added.
-const CHECKED_BYTES: usize = 64 << 10;
 
 #[derive(Debug)]
 enum Stage {
@@ -72,8 +66,7 @@ impl State {
         let mut keyspaces = memtable.keyspaces();
         keyspaces.reverse();
         let state = Arc::clone(self);
-        let stage = Stage::Between;
-        Some(CheckpointJob { state, memtable, end, layer, unchecked_bytes: 0, keyspaces, stage })
+        Some(CheckpointJob { state, memtable, end, layer, keyspaces, stage: Stage::Between })
     }
 
     /// The undo layer of the checkpoint up to `end`: that of an attempt that was given up, or a new
@@ -143,7 +136,7 @@ impl CheckpointJob {
                 }
                 Stage::Points { keyspace, rest } => {
                     let limit = max_ops - ops.len() - looked_at;
-                    self.set_points(keyspace, rest, limit, &mut ops)?;
+                    looked_at += self.set_points(keyspace, rest, limit, &mut ops)?;
                 }
             }
         }
@@ -204,53 +197,56 @@ impl CheckpointJob {
     /// Keeps up to `limit` of the Store's entries in a span. Returns how many it looked at, and the
     /// last of them if there may be more.
     fn keep_span(
-        &mut self,
+        &self,
         keyspace: KeyspaceId,
         span: &Span,
         limit: usize,
-    ) -> Result<(usize, Option<Key>)> {
-        if self.needed_layer().is_none() {
-            return Ok((0, None));
-        }
+    ) -> Result<(usize, Option<crate::bytes::Key>)> {
+        let Some(layer) = self.needed_layer() else { return Ok((0, None)) };
         let (lower, upper) = span.bounds();
         let mut looked_at = 0;
-        for entry in self.state.clone().store.range(keyspace, lower, upper)? {
-            // Nobody may need it any more: the snapshot was dropped or given up.
-            let Some(layer) = self.needed_layer().cloned() else { break };
+        for entry in self.state.store.range(keyspace, lower, upper)? {
             let (key, value) = entry?;
-            self.unchecked_bytes += layer.keep(keyspace, key.clone(), Some(value));
-            self.keep_bound(CHECKED_BYTES);
+            layer.keep(keyspace, key.clone(), Some(value));
             looked_at += 1;
             if looked_at >= limit {
-                self.keep_bound(1);
+                self.keep_bound();
                 return Ok((looked_at, Some(key)));
             }
         }
-        self.keep_bound(1);
+        self.keep_bound();
         Ok((looked_at, None))
     }
 
-    /// Sets the next points.
+    /// Sets the next points. Returns how many keys it looked at that are not in `ops`.
     fn set_points(
         &mut self,
         keyspace: KeyspaceId,
         mut rest: Span,
         limit: usize,
         ops: &mut Vec<StoreOp>,
-    ) -> Result<()> {
+    ) -> Result<usize> {
         let chunk = self.memtable.points(keyspace, &rest, limit);
+        let layer = self.needed_layer();
         let oldest = self.state.oldest_snapshot().unwrap_or(Lsn::MAX);
+        let mut kept = 0;
         for point in chunk.entries {
             // Snapshots from the first version on find the key in the memtable that they hold.
-            if point.first_lsn > oldest {
-                self.keep_point(keyspace, &point.key)?;
+            if let Some(layer) = layer.filter(|_| point.first_lsn > oldest) {
+                if !layer.contains(keyspace, &point.key) {
+                    let before = self.state.store.get(keyspace, &point.key)?;
+                    layer.keep(keyspace, point.key.clone(), before);
+                }
+                kept += 1;
             }
             ops.push(match point.value {
                 Some(value) => StoreOp::Insert { keyspace, key: point.key, value },
                 None => StoreOp::Remove { keyspace, key: point.key },
             });
         }
-        self.keep_bound(1);
+        if kept > 0 {
+            self.keep_bound();
+        }
         self.stage = match chunk.stopped_at {
             Some(key) => {
                 rest.lower = span::after(&key);
@@ -258,33 +254,16 @@ impl CheckpointJob {
             }
             None => Stage::Between,
         };
-        Ok(())
-    }
-
-    /// Keeps what the Store has for a key.
-    fn keep_point(&mut self, keyspace: KeyspaceId, key: &Key) -> Result<()> {
-        if let Some(layer) = self.needed_layer().cloned()
-            && !layer.contains(keyspace, key)
-        {
-            let before = self.state.store.get(keyspace, key)?;
-            self.unchecked_bytes += layer.keep(keyspace, key.clone(), before);
-            self.keep_bound(CHECKED_BYTES);
-        }
-        Ok(())
+        Ok(0)
     }
 
     /// The layer to keep values in, as long as somebody needs it.
     fn needed_layer(&self) -> Option<&Arc<UndoLayer>> {
-        let layer = self.layer.as_ref()?;
-        self.state.oldest_snapshot().filter(|oldest| *oldest < self.end).map(|_| layer)
+        let oldest = self.state.oldest_snapshot();
+        self.layer.as_ref().filter(|_| oldest.is_some_and(|oldest| oldest < self.end))
     }
 
-    /// Keeps within the bound on what old snapshots pin, once `from_bytes` were added.
-    fn keep_bound(&mut self, from_bytes: usize) {
-        if self.unchecked_bytes < from_bytes {
-            return;
-        }
-        self.unchecked_bytes = 0;
+    fn keep_bound(&self) {
         let mut released = Released::default();
         self.state.registry.lock().keep_bound(&self.state.layers, &mut released);
         drop(released);
@@ -302,5 +281,9 @@ impl Drop for CheckpointJob {
 
 fn remove_range(keyspace: KeyspaceId, span: Span) -> StoreOp {
     let (lower, upper) = span.bounds();
-    StoreOp::RemoveRange { keyspace, lower: lower.map(Key::from), upper: upper.map(Key::from) }
+    StoreOp::RemoveRange {
+        keyspace,
+        lower: lower.map(crate::bytes::Key::from),
+        upper: upper.map(crate::bytes::Key::from),
+    }
 }
