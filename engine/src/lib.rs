@@ -26,6 +26,7 @@ mod span;
 pub mod state;
 mod stats;
 pub mod store;
+mod subscribe;
 mod transaction;
 mod visibility;
 
@@ -41,4 +42,5 @@ pub use read_only::ReadOnlyDb;
 pub use snapshot::Snapshot;
 pub use stats::Stats;
 pub use store::{Store, StoreIter, StoreKind, StoreOp, StoreUsage};
+pub use subscribe::{Change, ChangeOp, Subscription};
 pub use transaction::{Commit, Transaction, TransactionRange};

@@ -20,6 +20,7 @@ use crate::snapshot::Snapshot;
 use crate::stats::Stats;
 
 pub use keyspace::Keyspace;
+pub(crate) use open::random_identity;
 pub use ticket::Ticket;
 
 /// An open database.
@@ -186,6 +187,8 @@ impl Inner {
         self.pressure.release();
         self.background.stop();
         let closed = self.engine.log.close();
+        self.engine.advance(self.engine.log.durable_lsn());
+        self.engine.shown.close();
         self.engine.check()?;
         Ok(closed?)
     }

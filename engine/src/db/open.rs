@@ -77,7 +77,7 @@ impl Db {
     clippy::disallowed_methods,
     reason = "where randomness enters, for a database on a real disk"
 )]
-fn random_identity() -> Identity {
+pub(crate) fn random_identity() -> Identity {
     let random = || RandomState::new().build_hasher().finish();
     Identity {
         database_id: DatabaseId(u128::from(random()) << 64 | u128::from(random())),

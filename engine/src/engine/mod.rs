@@ -19,11 +19,12 @@ use crate::error::{Error, Result};
 use crate::options::Options;
 use crate::state::State;
 use crate::store::Store;
+use crate::subscribe::Shown;
 use crate::visibility::Visibility;
 
 pub use checkpoint::CheckpointStep;
+pub(crate) use open::{FIRST_STORE_DIRECTORY, lock, store_kind};
 pub use open::{Identity, Rebuilt, Recovery};
-pub(crate) use open::{lock, store_kind};
 
 /// A database without threads of its own.
 ///
@@ -42,6 +43,8 @@ pub struct Engine {
     /// Held while a write is judged, appended and applied.
     append: Mutex<()>,
     visibility: Visibility,
+    /// Wakes subscribers.
+    pub(crate) shown: Arc<Shown>,
     checkpoint: Mutex<checkpoint::Phase>,
     /// The first failure of the Store: no write is accepted after it.
     failure: Mutex<Option<Error>>,
@@ -101,6 +104,7 @@ impl Engine {
     fn show(&self) {
         let applied = self.state.last_applied_lsn();
         self.state.set_visible(self.visibility.visible(applied));
+        self.shown.notify();
     }
 
     /// The error that stops writes, if one does.

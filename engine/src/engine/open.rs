@@ -56,7 +56,7 @@ pub struct Identity {
     pub salt_seed: u64,
 }
 
-const FIRST_STORE_DIRECTORY: &str = "store-1";
+pub(crate) const FIRST_STORE_DIRECTORY: &str = "store-1";
 
 impl Engine {
     /// Opens the database on a disk, or makes it.
@@ -131,6 +131,7 @@ impl Engine {
             manifest: Mutex::new((manifest_file, manifest)),
             append: Mutex::new(()),
             visibility: Visibility::default(),
+            shown: Arc::default(),
             checkpoint: Mutex::default(),
             failure: Mutex::default(),
             recovery: Recovery {
