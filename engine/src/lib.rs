@@ -32,7 +32,7 @@ mod visibility;
 
 pub use batch::Batch;
 pub use bytes::{Key, Value};
-pub use db::{Db, Keyspace, Ticket};
+pub use db::{Committer, Db, Keyspace, Ticket};
 pub use engine::{Engine, Identity, Recovery};
 pub use error::{Error, ErrorKind, Result};
 pub use keyspace::{AsKeyspace, KeyspaceId, KeyspaceRef, MAX_NAME_BYTES};

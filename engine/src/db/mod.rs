@@ -5,6 +5,7 @@ mod keyspace;
 mod open;
 mod pressure;
 mod ticket;
+mod transact;
 
 use std::fmt;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use crate::stats::Stats;
 pub use keyspace::Keyspace;
 pub(crate) use open::random_identity;
 pub use ticket::Ticket;
+pub use transact::Committer;
 
 /// An open database.
 ///
@@ -165,8 +167,18 @@ impl Db {
 impl Inner {
     /// Waits where memory is short, then writes.
     fn write(&self, batch: &Batch, durability: Durability) -> Result<Lsn> {
+        self.write_if(batch, durability, &mut || Ok(()))
+    }
+
+    /// As [`Inner::write`], if a check under the append lock says yes.
+    fn write_if(
+        &self,
+        batch: &Batch,
+        durability: Durability,
+        check: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<Lsn> {
         self.pressure.admit(&self.engine, batch.record().len())?;
-        let lsn = self.engine.write(batch, durability)?;
+        let lsn = self.engine.write_if(batch, durability, check)?;
         self.background.checkpoint_if_needed(&self.engine);
         Ok(lsn)
     }

@@ -143,3 +143,42 @@ fn a_read_only_database_shows_everything_and_changes_nothing() {
     assert_eq!(db.snapshot().iter(&keyspace).count(), 101);
     assert_eq!(db.snapshot().get(&keyspace, "last").unwrap().unwrap(), b"in the log");
 }
+
+#[test]
+fn transactions_move_money_without_losing_any() {
+    let db = reopen(&SimDisk::new(4));
+    for account in 0..10u8 {
+        db.insert([account], 100u64.to_le_bytes()).unwrap();
+    }
+    let threads: Vec<_> = (0..4u64)
+        .map(|thread| {
+            let db = db.clone();
+            std::thread::spawn(move || {
+                for round in 0..50u64 {
+                    let (from, to) = ((round * 7 + thread) % 10, (round * 3 + thread * 5) % 10);
+                    db.transact(|tx| {
+                        let read =
+                            |value: crate::Value| u64::from_le_bytes(value[..].try_into().unwrap());
+                        let one = read(tx.get(&db, [from as u8])?.unwrap());
+                        if from != to && one > 0 {
+                            let other = read(tx.get(&db, [to as u8])?.unwrap());
+                            tx.insert(&db, [from as u8], (one - 1).to_le_bytes())?;
+                            tx.insert(&db, [to as u8], (other + 1).to_le_bytes())?;
+                        }
+                        Ok(())
+                    })
+                    .unwrap();
+                }
+            })
+        })
+        .collect();
+    for thread in threads {
+        thread.join().unwrap();
+    }
+    let sum: u64 = db
+        .iter()
+        .unwrap()
+        .map(|entry| u64::from_le_bytes(entry.unwrap().1[..].try_into().unwrap()))
+        .sum();
+    assert_eq!(sum, 1000);
+}

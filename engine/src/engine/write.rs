@@ -30,10 +30,22 @@ impl Engine {
     /// On an error nothing was applied. A refused precondition is only reported when the write that refused it is
     /// visible, so that it never shows what a crash takes back; this may wait for the disk.
     pub fn write(&self, batch: &Batch, durability: Durability) -> Result<Lsn> {
+        self.write_if(batch, durability, &mut || Ok(()))
+    }
+
+    /// As [`Engine::write`], if `check` says yes while nothing else is appended. Its error is handed on; where it is
+    /// [`Error::Conflict`], once the write that it names is visible.
+    pub fn write_if(
+        &self,
+        batch: &Batch,
+        durability: Durability,
+        check: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<Lsn> {
         self.check()?;
         let appended = {
             let _append = self.append.lock();
-            self.judge(batch).and_then(|()| Ok(self.append_record(batch.record(), durability)?))
+            self.judge(batch, check)
+                .and_then(|()| Ok(self.append_record(batch.record(), durability)?))
         };
         match appended {
             Ok(lsn) => Ok(lsn),
@@ -49,7 +61,15 @@ impl Engine {
     }
 
     /// Checks a batch against the newest versions. The append lock is held.
-    fn judge(&self, batch: &Batch) -> std::result::Result<(), Refusal> {
+    fn judge(
+        &self,
+        batch: &Batch,
+        check: &mut dyn FnMut() -> Result<()>,
+    ) -> std::result::Result<(), Refusal> {
+        check().map_err(|error| match error {
+            Error::Conflict { lsn } => Refusal::After(lsn, error),
+            _ => Refusal::Now(error),
+        })?;
         let exists = |id| self.state.has_keyspace(id);
         batch.check(self.options.max_value_bytes, self.state.number(), exists)?;
         for precondition in batch.preconditions() {
@@ -83,12 +103,6 @@ impl Engine {
             self.state.freeze();
         }
         Ok(lsn)
-    }
-
-    /// Runs something while nothing else is appended.
-    pub(crate) fn with_append_lock<T>(&self, run: impl FnOnce() -> T) -> T {
-        let _append = self.append.lock();
-        run()
     }
 
     /// The keyspace with this name, made if it is missing. It is durable when this returns.

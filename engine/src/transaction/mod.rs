@@ -22,6 +22,7 @@ use parking_lot::Mutex;
 
 use crate::batch::{self, Batch};
 use crate::bytes::{Key, Value};
+use crate::db::Committer;
 use crate::error::{Error, Result};
 use crate::keyspace::{AsKeyspace, KeyspaceRef};
 use crate::record::MAX_RECORD_BYTES;
@@ -57,7 +58,7 @@ pub trait Commit {
 /// same. It holds up nobody, and nobody holds it up; at the [commit](Transaction::commit) it may
 /// turn out that others have changed what it read, and everything must be done again.
 #[derive(Debug)]
-pub struct Transaction<C: Commit> {
+pub struct Transaction<C: Commit = Committer> {
     committer: C,
     snapshot: Snapshot,
     reads: Mutex<ReadSet>,
