@@ -265,3 +265,6 @@ fn bound_fault(bound: Bound<&[u8]>) -> Option<Error> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -66,7 +66,7 @@ impl Span {
     /// Whether some key can be in both.
     pub(crate) fn overlaps(&self, other: &Span) -> bool {
         let below = |a: &Span, b: &Span| a.upper.as_ref().is_some_and(|upper| *upper <= b.lower);
-        !below(self, other) && !below(other, self)
+        !(self.is_empty() || other.is_empty() || below(self, other) || below(other, self))
     }
 
     /// The bounds as a map or a Store wants them. None is longer than the longest key.
@@ -127,3 +127,6 @@ pub(crate) fn covers<'a>(joined: &'a [Span], key: &[u8]) -> Option<&'a Span> {
     let after = joined.partition_point(|span| *span.lower <= *key);
     joined[..after].last().filter(|span| span.contains(key))
 }
+
+#[cfg(test)]
+mod tests;

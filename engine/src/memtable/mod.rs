@@ -333,3 +333,6 @@ fn collect<'a, T>(
     }
     chunk
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,7 @@ use mainstay_wal::Lsn;
 use super::State;
 use super::registry::Released;
 use super::undo::UndoLayer;
+use crate::bytes::Key;
 use crate::error::Result;
 use crate::keyspace::KeyspaceId;
 use crate::memtable::{Memtable, Removed};
@@ -24,10 +25,15 @@ pub struct CheckpointJob {
     end: Lsn,
     /// There if snapshots older than `end` were alive at the beginning. None can come later.
     layer: Option<Arc<UndoLayer>>,
+    /// Bytes kept in the layer since the bound was last looked at.
+    unchecked_bytes: usize,
     /// The keyspaces that are left, last one first.
     keyspaces: Vec<KeyspaceId>,
     stage: Stage,
 }
+
+/// The bound on what old snapshots pin is looked at whenever so much was added.
+const CHECKED_BYTES: usize = 64 << 10;
 
 #[derive(Debug)]
 enum Stage {
@@ -66,7 +72,8 @@ impl State {
         let mut keyspaces = memtable.keyspaces();
         keyspaces.reverse();
         let state = Arc::clone(self);
-        Some(CheckpointJob { state, memtable, end, layer, keyspaces, stage: Stage::Between })
+        let stage = Stage::Between;
+        Some(CheckpointJob { state, memtable, end, layer, unchecked_bytes: 0, keyspaces, stage })
     }
 
     /// The undo layer of the checkpoint up to `end`: that of an attempt that was given up, or a new
@@ -136,7 +143,7 @@ impl CheckpointJob {
                 }
                 Stage::Points { keyspace, rest } => {
                     let limit = max_ops - ops.len() - looked_at;
-                    looked_at += self.set_points(keyspace, rest, limit, &mut ops)?;
+                    self.set_points(keyspace, rest, limit, &mut ops)?;
                 }
             }
         }
@@ -197,56 +204,53 @@ impl CheckpointJob {
     /// Keeps up to `limit` of the Store's entries in a span. Returns how many it looked at, and the
     /// last of them if there may be more.
     fn keep_span(
-        &self,
+        &mut self,
         keyspace: KeyspaceId,
         span: &Span,
         limit: usize,
-    ) -> Result<(usize, Option<crate::bytes::Key>)> {
-        let Some(layer) = self.needed_layer() else { return Ok((0, None)) };
+    ) -> Result<(usize, Option<Key>)> {
+        if self.needed_layer().is_none() {
+            return Ok((0, None));
+        }
         let (lower, upper) = span.bounds();
         let mut looked_at = 0;
-        for entry in self.state.store.range(keyspace, lower, upper)? {
+        for entry in self.state.clone().store.range(keyspace, lower, upper)? {
+            // Nobody may need it any more: the snapshot was dropped or given up.
+            let Some(layer) = self.needed_layer().cloned() else { break };
             let (key, value) = entry?;
-            layer.keep(keyspace, key.clone(), Some(value));
+            self.unchecked_bytes += layer.keep(keyspace, key.clone(), Some(value));
+            self.keep_bound(CHECKED_BYTES);
             looked_at += 1;
             if looked_at >= limit {
-                self.keep_bound();
+                self.keep_bound(1);
                 return Ok((looked_at, Some(key)));
             }
         }
-        self.keep_bound();
+        self.keep_bound(1);
         Ok((looked_at, None))
     }
 
-    /// Sets the next points. Returns how many keys it looked at that are not in `ops`.
+    /// Sets the next points.
     fn set_points(
         &mut self,
         keyspace: KeyspaceId,
         mut rest: Span,
         limit: usize,
         ops: &mut Vec<StoreOp>,
-    ) -> Result<usize> {
+    ) -> Result<()> {
         let chunk = self.memtable.points(keyspace, &rest, limit);
-        let layer = self.needed_layer();
         let oldest = self.state.oldest_snapshot().unwrap_or(Lsn::MAX);
-        let mut kept = 0;
         for point in chunk.entries {
             // Snapshots from the first version on find the key in the memtable that they hold.
-            if let Some(layer) = layer.filter(|_| point.first_lsn > oldest) {
-                if !layer.contains(keyspace, &point.key) {
-                    let before = self.state.store.get(keyspace, &point.key)?;
-                    layer.keep(keyspace, point.key.clone(), before);
-                }
-                kept += 1;
+            if point.first_lsn > oldest {
+                self.keep_point(keyspace, &point.key)?;
             }
             ops.push(match point.value {
                 Some(value) => StoreOp::Insert { keyspace, key: point.key, value },
                 None => StoreOp::Remove { keyspace, key: point.key },
             });
         }
-        if kept > 0 {
-            self.keep_bound();
-        }
+        self.keep_bound(1);
         self.stage = match chunk.stopped_at {
             Some(key) => {
                 rest.lower = span::after(&key);
@@ -254,16 +258,33 @@ impl CheckpointJob {
             }
             None => Stage::Between,
         };
-        Ok(0)
+        Ok(())
+    }
+
+    /// Keeps what the Store has for a key.
+    fn keep_point(&mut self, keyspace: KeyspaceId, key: &Key) -> Result<()> {
+        if let Some(layer) = self.needed_layer().cloned()
+            && !layer.contains(keyspace, key)
+        {
+            let before = self.state.store.get(keyspace, key)?;
+            self.unchecked_bytes += layer.keep(keyspace, key.clone(), before);
+            self.keep_bound(CHECKED_BYTES);
+        }
+        Ok(())
     }
 
     /// The layer to keep values in, as long as somebody needs it.
     fn needed_layer(&self) -> Option<&Arc<UndoLayer>> {
-        let oldest = self.state.oldest_snapshot();
-        self.layer.as_ref().filter(|_| oldest.is_some_and(|oldest| oldest < self.end))
+        let layer = self.layer.as_ref()?;
+        self.state.oldest_snapshot().filter(|oldest| *oldest < self.end).map(|_| layer)
     }
 
-    fn keep_bound(&self) {
+    /// Keeps within the bound on what old snapshots pin, once `from_bytes` were added.
+    fn keep_bound(&mut self, from_bytes: usize) {
+        if self.unchecked_bytes < from_bytes {
+            return;
+        }
+        self.unchecked_bytes = 0;
         let mut released = Released::default();
         self.state.registry.lock().keep_bound(&self.state.layers, &mut released);
         drop(released);
@@ -281,9 +302,5 @@ impl Drop for CheckpointJob {
 
 fn remove_range(keyspace: KeyspaceId, span: Span) -> StoreOp {
     let (lower, upper) = span.bounds();
-    StoreOp::RemoveRange {
-        keyspace,
-        lower: lower.map(crate::bytes::Key::from),
-        upper: upper.map(crate::bytes::Key::from),
-    }
+    StoreOp::RemoveRange { keyspace, lower: lower.map(Key::from), upper: upper.map(Key::from) }
 }

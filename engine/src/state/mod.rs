@@ -257,7 +257,7 @@ impl State {
     /// Whether there is a keyspace with this number, after the last applied record.
     #[must_use]
     pub fn has_keyspace(&self, id: KeyspaceId) -> bool {
-        self.catalog.read().name(id).is_some()
+        id == KeyspaceId::SESSIONS || self.catalog.read().name(id).is_some()
     }
 
     /// Names and numbers of the keyspaces after the last applied record, in order of names.

@@ -47,14 +47,16 @@ impl UndoLayer {
     }
 
     /// Keeps what the Store has for a key. The first entry of a key stays: a later one might be the
-    /// checkpoint's own.
-    pub(super) fn keep(&self, keyspace: KeyspaceId, key: Key, value: Option<Value>) {
+    /// checkpoint's own. Returns the bytes that it takes.
+    pub(super) fn keep(&self, keyspace: KeyspaceId, key: Key, value: Option<Value>) -> usize {
         let bytes = ENTRY_BYTES + key.len() + value.as_ref().map_or(0, |value| value.len());
-        if let Entry::Vacant(vacant) = self.entries.write().entry(keyspace).or_default().entry(key)
-        {
-            vacant.insert(value);
-            self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        }
+        let mut entries = self.entries.write();
+        let Entry::Vacant(vacant) = entries.entry(keyspace).or_default().entry(key) else {
+            return 0;
+        };
+        vacant.insert(value);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        bytes
     }
 
     /// The value before the checkpoint: `None` if the key is not in the layer.

@@ -84,6 +84,16 @@ pub fn open_store(
             Ok(Arc::new(MemoryStore::create(place.disk.clone(), place.directory)?))
         }
         StoreKind::Memory => Ok(Arc::new(MemoryStore::open(place.disk.clone(), place.directory)?)),
+        #[cfg(feature = "sled")]
+        StoreKind::Sled => {
+            let path = real_path(place)?;
+            let options = super::SledOptions { cache_bytes, ..super::SledOptions::default() };
+            if create {
+                return Ok(Arc::new(super::SledStore::create(&path, options)?));
+            }
+            Ok(Arc::new(super::SledStore::open(&path, options)?))
+        }
+        #[cfg(not(feature = "sled"))]
         StoreKind::Sled => Err(without_sled(cache_bytes)),
     }
 }
@@ -105,6 +115,13 @@ pub fn open_store_read_only(
         StoreKind::Memory => {
             Ok(Arc::new(MemoryStore::open_read_only(place.disk.clone(), place.directory)?))
         }
+        #[cfg(feature = "sled")]
+        StoreKind::Sled => {
+            let path = real_path(place)?;
+            let options = super::SledOptions { cache_bytes, ..super::SledOptions::default() };
+            Ok(Arc::new(super::SledStore::open_read_only(&path, options, scratch)?))
+        }
+        #[cfg(not(feature = "sled"))]
         StoreKind::Sled => {
             let _ = scratch;
             Err(without_sled(cache_bytes))
@@ -127,6 +144,18 @@ pub fn destroy(disk: &dyn Disk, directory: &str) -> Result<()> {
         .map_err(|error| failed("old", "remove itself", format!("{parent}: {error}")))
 }
 
+#[cfg(feature = "sled")]
+fn real_path(place: StorePlace<'_>) -> Result<std::path::PathBuf> {
+    let root = place.root.ok_or_else(|| {
+        refused(format!(
+            "\"sled\" needs a directory of the file system, not {}",
+            place.disk.describe()
+        ))
+    })?;
+    Ok(root.join(place.directory))
+}
+
+#[cfg(not(feature = "sled"))]
 fn without_sled(_cache_bytes: u64) -> Error {
     refused(
         "\"sled\" is not part of this program, which was built without the feature `sled`".into(),

@@ -4,8 +4,11 @@
 //! and can be thrown away and rebuilt.
 
 mod chunked;
+pub mod conformance;
 mod kind;
 mod memory;
+#[cfg(feature = "sled")]
+mod sled;
 
 use std::fmt;
 use std::ops::Bound;
@@ -16,6 +19,8 @@ use crate::bytes::{Key, Value};
 use crate::error::{Error, Result};
 use crate::keyspace::KeyspaceId;
 
+#[cfg(feature = "sled")]
+pub use self::sled::{SledOptions, SledStore};
 pub use kind::{StoreKind, StorePlace, destroy, open_store, open_store_read_only};
 pub use memory::MemoryStore;
 

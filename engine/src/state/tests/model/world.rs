@@ -1,15 +1,13 @@
-//! Random work on a state and on plain maps, one for each LSN: whatever a snapshot gives out must
-//! be in the map of its LSN, whatever was written, frozen, moved into the Store, given up or
-//! replayed meanwhile.
+//! A state and the maps it is compared with.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
 
 use mainstay_wal::Lsn;
-use proptest::prelude::*;
 
-use super::store::LooseStore;
+use super::KEYSPACES;
+use super::actions::{Action, Op};
 use crate::bytes::{Key, Value};
 use crate::error::Error;
 use crate::keyspace::KeyspaceId;
@@ -17,100 +15,10 @@ use crate::range::Range;
 use crate::record::{self, RecordOp};
 use crate::snapshot::Snapshot;
 use crate::span::Span;
+use crate::state::tests::store::LooseStore;
 use crate::state::{CheckpointJob, State, StateOptions};
 
-/// What a keyspace is called in the tests: its number among those created so far.
-const KEYSPACES: [KeyspaceId; 4] =
-    [KeyspaceId::DEFAULT, KeyspaceId(16), KeyspaceId(17), KeyspaceId::SESSIONS];
-
 type Entries = BTreeMap<(KeyspaceId, Vec<u8>), Vec<u8>>;
-
-#[derive(Clone, Debug)]
-enum Op {
-    Insert(usize, Vec<u8>, u16),
-    Remove(usize, Vec<u8>),
-    RemoveRange(usize, Bound<Vec<u8>>, Bound<Vec<u8>>),
-    Drop(usize),
-    Create(u8),
-}
-
-#[derive(Clone, Debug)]
-enum Action {
-    Write(Vec<Op>),
-    Fill(usize, u8, u16),
-    Show(u8),
-    Snapshot,
-    SnapshotAt(u8),
-    Forget(usize),
-    Get(usize, usize, Vec<u8>),
-    GetNow(usize, Vec<u8>),
-    Open(usize, usize, Bound<Vec<u8>>, Bound<Vec<u8>>),
-    Read(usize, Vec<bool>),
-    ReadAll(usize, bool),
-    ChangedSince(usize, Bound<Vec<u8>>, Bound<Vec<u8>>, u8),
-    Freeze,
-    Begin,
-    Step(u8),
-    Finish,
-    GiveUp,
-    Truncate(u8),
-    Reopen,
-    Hash(usize),
-}
-
-fn key() -> impl Strategy<Value = Vec<u8>> {
-    let byte = prop_oneof![Just(0u8), Just(1), Just(b'm'), Just(254), Just(255)];
-    prop::collection::vec(byte, 1..4)
-}
-
-fn bound() -> impl Strategy<Value = Bound<Vec<u8>>> {
-    prop_oneof![
-        3 => key().prop_map(Bound::Included),
-        3 => key().prop_map(Bound::Excluded),
-        1 => Just(Bound::Unbounded),
-        1 => Just(Bound::Included(Vec::new())),
-    ]
-}
-
-fn op() -> impl Strategy<Value = Op> {
-    let ks = 0..KEYSPACES.len();
-    prop_oneof![
-        12 => (ks.clone(), key(), any::<u16>()).prop_map(|(k, key, v)| Op::Insert(k, key, v)),
-        5 => (ks.clone(), key()).prop_map(|(k, key)| Op::Remove(k, key)),
-        3 => (ks.clone(), bound(), bound()).prop_map(|(k, l, u)| Op::RemoveRange(k, l, u)),
-        1 => (1..3usize).prop_map(Op::Drop),
-        1 => any::<u8>().prop_map(Op::Create),
-    ]
-}
-
-fn action() -> impl Strategy<Value = Action> {
-    let ks = 0..KEYSPACES.len();
-    prop_oneof![
-        20 => prop::collection::vec(op(), 0..8).prop_map(Action::Write),
-        2 => (ks.clone(), any::<u8>(), 1..600u16).prop_map(|(k, b, n)| Action::Fill(k, b, n)),
-        12 => any::<u8>().prop_map(Action::Show),
-        8 => Just(Action::Snapshot),
-        3 => any::<u8>().prop_map(Action::SnapshotAt),
-        4 => any::<usize>().prop_map(Action::Forget),
-        10 => (any::<usize>(), ks.clone(), key()).prop_map(|(s, k, key)| Action::Get(s, k, key)),
-        4 => (ks.clone(), key()).prop_map(|(k, key)| Action::GetNow(k, key)),
-        10 => (any::<usize>(), ks.clone(), bound(), bound())
-            .prop_map(|(s, k, l, u)| Action::Open(s, k, l, u)),
-        16 => (any::<usize>(), prop::collection::vec(any::<bool>(), 1..24))
-            .prop_map(|(r, sides)| Action::Read(r, sides)),
-        4 => (any::<usize>(), any::<bool>()).prop_map(|(r, back)| Action::ReadAll(r, back)),
-        4 => (ks, bound(), bound(), any::<u8>())
-            .prop_map(|(k, l, u, s)| Action::ChangedSince(k, l, u, s)),
-        6 => Just(Action::Freeze),
-        6 => Just(Action::Begin),
-        20 => (1..40u8).prop_map(Action::Step),
-        6 => Just(Action::Finish),
-        1 => Just(Action::GiveUp),
-        2 => any::<u8>().prop_map(Action::Truncate),
-        1 => Just(Action::Reopen),
-        2 => any::<usize>().prop_map(Action::Hash),
-    ]
-}
 
 struct OpenRange {
     range: Range,
@@ -118,7 +26,7 @@ struct OpenRange {
     failed: bool,
 }
 
-struct World {
+pub(super) struct World {
     state: Arc<State>,
     store: Arc<LooseStore>,
     options: StateOptions,
@@ -133,7 +41,8 @@ struct World {
     ranges: Vec<OpenRange>,
     job: Option<CheckpointJob>,
     names: BTreeMap<String, KeyspaceId>,
-    expired: usize,
+    /// How often a snapshot said that it was given up.
+    pub(super) expired: usize,
 }
 
 fn slice(bound: &Bound<Vec<u8>>) -> Bound<&[u8]> {
@@ -141,7 +50,7 @@ fn slice(bound: &Bound<Vec<u8>>) -> Bound<&[u8]> {
 }
 
 impl World {
-    fn new(snapshot_bytes: usize) -> World {
+    pub(super) fn new(snapshot_bytes: usize) -> World {
         let store = Arc::new(LooseStore::default());
         let options = StateOptions { memtable_bytes: 1 << 20, snapshot_bytes };
         let state = State::open(Arc::<LooseStore>::clone(&store), Lsn::ZERO, options).unwrap();
@@ -252,7 +161,7 @@ impl World {
         }
     }
 
-    fn act(&mut self, action: &Action) {
+    pub(super) fn act(&mut self, action: &Action) {
         match action {
             Action::Write(ops) => self.write(ops),
             Action::Fill(k, byte, count) => {
@@ -462,7 +371,7 @@ impl World {
             .collect();
     }
 
-    fn check_all(&mut self) {
+    pub(super) fn check_all(&mut self) {
         let mut named: Vec<_> = self.names.iter().map(|(name, id)| (name.clone(), *id)).collect();
         named.push(("default".to_string(), KeyspaceId::DEFAULT));
         named.sort();
@@ -487,30 +396,4 @@ impl World {
 
 fn pick<T>(from: &[T], number: usize) -> Option<&T> {
     (!from.is_empty()).then(|| &from[number % from.len()])
-}
-
-fn run(actions: &[Action], snapshot_bytes: usize) -> usize {
-    let mut world = World::new(snapshot_bytes);
-    for action in actions {
-        world.act(action);
-    }
-    world.check_all();
-    world.expired
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 4000, max_shrink_iters: 50_000, ..ProptestConfig::default() })]
-
-    #[test]
-    fn snapshots_show_exactly_what_there_was(actions in prop::collection::vec(action(), 1..120)) {
-        run(&actions, usize::MAX);
-    }
-
-    #[test]
-    fn a_snapshot_that_is_given_up_says_so(
-        actions in prop::collection::vec(action(), 1..120),
-        snapshot_bytes in 0..4096usize,
-    ) {
-        run(&actions, snapshot_bytes);
-    }
 }

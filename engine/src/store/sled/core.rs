@@ -1,0 +1,256 @@
+//! sled behind a wall: every call into it is made here, and none of its panics gets out.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use parking_lot::RwLock;
+
+use super::KIND;
+use super::entry::{self, Large, Stored};
+use crate::bytes::Value;
+use crate::error::{Error, Result};
+use crate::keyspace::KeyspaceId;
+use crate::store::{damaged, failed};
+
+/// How long dropping a Store waits for sled to end. It does not end if one of its threads panicked.
+const DROP_WAIT: Duration = Duration::from_secs(10);
+
+/// sled's handles, shared by a Store and its iterators.
+pub(super) struct Core {
+    pub(super) path: PathBuf,
+    /// There until this is dropped.
+    handles: Option<Handles>,
+    /// Dropped, and so removed, after the handles.
+    _scratch: Option<Scratch>,
+    /// The first panic. sled may have stopped half-way through anything, so it is not called again.
+    panicked: OnceLock<String>,
+    /// Reads since sled could last take back memory.
+    pub(super) reads: AtomicU64,
+}
+
+/// What sled gave us.
+pub(super) struct Handles {
+    pub(super) db: ::sled::Db,
+    /// Our own notes.
+    pub(super) notes: ::sled::Tree,
+    pub(super) keyspaces: RwLock<BTreeMap<KeyspaceId, Keyspace>>,
+}
+
+/// The trees of one keyspace.
+#[derive(Clone)]
+pub(super) struct Keyspace {
+    pub(super) entries: ::sled::Tree,
+    /// Made with the first large value.
+    pub(super) chunks: Option<::sled::Tree>,
+}
+
+/// What goes wrong in a call into sled.
+pub(super) enum Problem {
+    Sled(::sled::Error),
+    /// sled works, and what it holds makes no sense.
+    Content(String),
+    Own(Error),
+}
+
+impl From<::sled::Error> for Problem {
+    fn from(error: ::sled::Error) -> Problem {
+        Problem::Sled(error)
+    }
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Problem {
+        Problem::Own(error)
+    }
+}
+
+impl Core {
+    /// Wraps what `open` gets from sled.
+    pub(super) fn new(
+        path: PathBuf,
+        scratch: Option<Scratch>,
+        open: impl FnOnce() -> std::result::Result<Handles, Problem>,
+    ) -> Result<Core> {
+        let (panicked, reads) = (OnceLock::new(), AtomicU64::new(0));
+        let mut core = Core { path, handles: None, _scratch: scratch, panicked, reads };
+        core.handles = Some(core.guard("open itself", open)?);
+        Ok(core)
+    }
+
+    /// Calls into sled.
+    pub(super) fn call<T>(
+        &self,
+        operation: &'static str,
+        call: impl FnOnce(&Handles) -> std::result::Result<T, Problem>,
+    ) -> Result<T> {
+        match &self.handles {
+            Some(handles) => self.guard(operation, || call(handles)),
+            None => Err(failed(KIND, operation, "it is closed")),
+        }
+    }
+
+    /// The value that an entry stands for. Meanwhile it may be overwritten and its chunks removed: then the entry is read
+    /// again. `None` if it is gone.
+    pub(super) fn resolve(
+        &self,
+        handles: &Handles,
+        keyspace: KeyspaceId,
+        key: &[u8],
+        mut found: ::sled::IVec,
+    ) -> std::result::Result<Option<Value>, Problem> {
+        loop {
+            let large = match entry::decode(&found) {
+                Some(Stored::Inline(value)) => return Ok(Some(value)),
+                Some(Stored::Large(large)) => large,
+                None => return Err(Problem::Content("an entry is not valid".into())),
+            };
+            let Some(trees) = handles.keyspace(keyspace) else { return Ok(None) };
+            if let Some(value) = trees.large_value(large)? {
+                return Ok(Some(value));
+            }
+            match absent_if_dropped(trees.entries.get(key))? {
+                None => return Ok(None),
+                Some(again) if again != found => found = again,
+                Some(_) => {
+                    let reason = format!("chunks of large value {} are missing", large.number);
+                    return Err(Problem::Content(reason));
+                }
+            }
+        }
+    }
+
+    fn guard<T>(
+        &self,
+        operation: &'static str,
+        call: impl FnOnce() -> std::result::Result<T, Problem>,
+    ) -> Result<T> {
+        if let Some(reason) = self.panicked.get() {
+            return Err(self.damaged(operation, &format!("sled panicked before: {reason}")));
+        }
+        match catch_unwind(AssertUnwindSafe(call)) {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(Problem::Own(error))) => Err(error),
+            Ok(Err(Problem::Content(reason))) => Err(self.damaged(operation, &reason)),
+            Ok(Err(Problem::Sled(error))) if is_damage(&error) => {
+                Err(self.damaged(operation, &error.to_string()))
+            }
+            Ok(Err(Problem::Sled(error))) => Err(self.failed(operation, &error.to_string())),
+            Err(payload) => {
+                let reason = self.panicked.get_or_init(|| message(&*payload));
+                Err(self.damaged(operation, &format!("sled panicked: {reason}")))
+            }
+        }
+    }
+
+    pub(super) fn failed(&self, operation: &'static str, reason: &str) -> Error {
+        failed(KIND, operation, format!("{}: {reason}", self.path.display()))
+    }
+
+    fn damaged(&self, operation: &'static str, reason: &str) -> Error {
+        damaged(KIND, operation, format!("{}: {reason}", self.path.display()))
+    }
+}
+
+impl Drop for Core {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "sled can hang when it ends; nobody must wait for that"
+    )]
+    fn drop(&mut self) {
+        if let Some(handles) = self.handles.take() {
+            let (done, is_done) = mpsc::channel();
+            let end = move || {
+                let end = catch_unwind(AssertUnwindSafe(move || drop(handles)));
+                if let Err(payload) = end {
+                    tracing::error!(reason = message(&*payload), "sled panicked when it ended");
+                }
+                // Nobody listens any more if it took too long.
+                let _ = done.send(());
+            };
+            let thread = std::thread::Builder::new().name("mainstay-sled-end".into()).spawn(end);
+            // A thread that cannot be made has dropped the handles already.
+            if thread.is_ok() && is_done.recv_timeout(DROP_WAIT).is_err() {
+                tracing::error!(path = %self.path.display(), "sled does not end; its files stay locked");
+            }
+        }
+    }
+}
+
+/// A directory of our own, removed when this is dropped.
+pub(super) struct Scratch(pub(super) PathBuf);
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.0) {
+            tracing::warn!(path = %self.0.display(), %error, "cannot remove the copy of a Store");
+        }
+    }
+}
+
+impl Handles {
+    pub(super) fn keyspace(&self, keyspace: KeyspaceId) -> Option<Keyspace> {
+        self.keyspaces.read().get(&keyspace).cloned()
+    }
+}
+
+impl Keyspace {
+    /// `None` if not all of it is there.
+    fn large_value(&self, large: Large) -> std::result::Result<Option<Value>, Problem> {
+        let Some(chunks) = &self.chunks else { return Ok(None) };
+        let mut value = Vec::new();
+        for index in 0..large.chunks() {
+            match absent_if_dropped(chunks.get(entry::chunk_key(large.number, index)))? {
+                Some(chunk) => value.extend_from_slice(&chunk),
+                None => return Ok(None),
+            }
+        }
+        let whole = value.len() as u64 == large.length && crc32fast::hash(&value) == large.crc;
+        Ok(whole.then(|| Value::from(value)))
+    }
+}
+
+/// Counts reads; see [`Core::reads`].
+pub(super) fn count_read(reads: &AtomicU64) {
+    reads.fetch_add(1, Ordering::Relaxed);
+}
+
+/// A tree that was dropped meanwhile has nothing in it.
+pub(super) fn absent_if_dropped<T>(
+    found: ::sled::Result<Option<T>>,
+) -> std::result::Result<Option<T>, Problem> {
+    match found {
+        Err(::sled::Error::CollectionNotFound(_)) => Ok(None),
+        found => Ok(found?),
+    }
+}
+
+/// Whether an error of sled's means that its files are not what it wrote.
+fn is_damage(error: &::sled::Error) -> bool {
+    match error {
+        ::sled::Error::Corruption { .. }
+        | ::sled::Error::ReportableBug(_)
+        | ::sled::Error::Unsupported(_)
+        | ::sled::Error::CollectionNotFound(_) => true,
+        ::sled::Error::Io(error) => matches!(
+            error.kind(),
+            io::ErrorKind::NotFound
+                | io::ErrorKind::UnexpectedEof
+                | io::ErrorKind::InvalidData
+                | io::ErrorKind::InvalidInput
+        ),
+    }
+}
+
+fn message(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| payload.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "without a message".to_owned())
+}
