@@ -6,13 +6,20 @@ use std::path::Path;
 
 use super::ends;
 use super::workload::{Content, Opened, Outcome, Program, operation};
-use mainstay_engine::{Batch, Db, Keyspace, Options, StoreKind};
+use mainstay::{Batch, Db, Keyspace, Options, StoreKind};
 
 /// A checkpoint after so many operations, so that the Store and the retention of the log meet the
 /// cuts too.
 const CHECKPOINT_EVERY: u64 = 20;
 /// Makes values long enough for the log to rotate every few operations.
 const PADDING_BYTES: usize = 300;
+
+/// Over sled, which acknowledges nothing that a checkpoint relies on.
+pub(crate) static OVER_SLED: Program = Program {
+    name: "a database over sled",
+    pairs: 2,
+    open: |directory| open(directory, StoreKind::Sled),
+};
 
 /// Over the Store in memory, whose files a checkpoint writes through the same disk as the log.
 pub(crate) static OVER_MEMORY: Program = Program {
@@ -63,16 +70,23 @@ impl Opened for Database {
 }
 
 #[test]
-fn nothing_acknowledged_is_lost_by_power_cuts_in_a_row() {
-    ends::power_cuts_in_a_row(&OVER_MEMORY, 80);
+fn nothing_acknowledged_is_lost_by_power_cuts_in_a_row_over_sled() {
+    ends::power_cuts_in_a_row(&OVER_SLED, 60);
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_by_power_cuts_in_a_row_over_memory() {
+    ends::power_cuts_in_a_row(&OVER_MEMORY, 60);
 }
 
 #[test]
 fn a_power_cut_while_it_is_made_leaves_a_database_or_none() {
+    ends::power_cuts_while_made(&OVER_SLED);
     ends::power_cuts_while_made(&OVER_MEMORY);
 }
 
 #[test]
 fn what_a_killed_process_left_unsynced_is_made_durable_before_it_is_built_upon() {
+    ends::power_cuts_after_a_kill(&OVER_SLED);
     ends::power_cuts_after_a_kill(&OVER_MEMORY);
 }

@@ -47,6 +47,7 @@ static PROGRAMS: &[&Program] = &[
     &super::log::DIRECT,
     &super::log::PLAIN,
     &super::database::OVER_MEMORY,
+    &super::database::OVER_SLED,
     &super::sled_flush::PLAIN,
     &super::sled_flush::SYNCED,
 ];
