@@ -80,12 +80,10 @@ pub(super) fn segment(bytes: &mut [u8]) {
     let (mut chain, mut lsn) = (Chain(u64_at(bytes, 96)), Lsn(u64_at(bytes, 64)).previous());
     let mut at = usize::try_from(block.min(4096)).unwrap_or(4096);
     while at < bytes.len() && bytes[at] != 0 {
-        let Some((length, ..)) = group(&mut bytes[at..], salt, Some((chain, lsn))).map(|found| {
-            (chain, lsn) = (found.1, found.2);
-            found
-        }) else {
-            return;
-        };
+        let before = Some((chain, lsn));
+        let Some(found) = group(&mut bytes[at..], salt, before) else { return };
+        let length;
+        (length, chain, lsn) = found;
         at += length;
     }
 }

@@ -365,6 +365,7 @@ impl Tail {
 }
 
 /// Writes zeros over a tail that was cut off, or what a shorter group leaves of it would be taken for another one.
+#[expect(clippy::cast_possible_truncation, reason = "no more than ZEROS_BYTES at a time")]
 fn blank(file: &dyn DiskFile, header: &SegmentHeader, cut: TailCut) -> io::Result<()> {
     const ZEROS_BYTES: u64 = 256 << 10;
     let block = u64::from(header.block_bytes);
