@@ -9,6 +9,7 @@ mod kind;
 mod memory;
 #[cfg(feature = "sled")]
 mod sled;
+pub mod testing;
 
 use std::fmt;
 use std::ops::Bound;
@@ -76,9 +77,12 @@ pub type StoreIter = Box<dyn DoubleEndedIterator<Item = Result<(Key, Value)>> + 
 ///   [`make_durable`](Store::make_durable) has returned, and not necessarily before. After a crash the Store holds its last
 ///   durable state plus any subset of what was applied later: operations are absolute, so applying them again
 ///   from the checkpoint on gives the right state.
-/// - Errors are typed and leave the Store usable for reads or say that it is damaged; no call panics.
+/// - Errors are typed and leave the Store usable for reads or say that it is damaged; no call panics. When `apply`
+///   fails, any part of its operations may have been applied.
+/// - [`applied`](Store::applied) is at least what it was when the Store was last made durable. A Store that knows less
+///   lost something.
 ///
-/// [`conformance::check`] runs these rules against any implementation.
+/// [`conformance::check`] runs these rules against any implementation, but for those about crashes.
 pub trait Store: fmt::Debug + Send + Sync {
     /// Which Store this is: `sled`, `memory`. Written to the manifest; a database remembers it.
     fn kind(&self) -> &'static str;

@@ -59,6 +59,8 @@ struct Content {
     /// What all insertions would take if they were written afresh.
     live_bytes: u64,
     applied: Lsn,
+    /// What the files took when it was last looked; here, so that nobody waits for the writer to know it.
+    disk_bytes: u64,
 }
 
 struct Writer {
@@ -100,6 +102,7 @@ impl MemoryStore {
         let mut content = Content::default();
         let (files, found) = Files::open(disk, directory, open, |ops| content.apply_all(&ops))?;
         content.applied = found.applied;
+        content.disk_bytes = files.disk_bytes();
         Ok(MemoryStore::with(files, content, open == Open::Read, found.leftovers))
     }
 
@@ -176,7 +179,10 @@ impl Store for MemoryStore {
             }
             writer.files.append(&piece)?;
             writer.dirty = true;
-            self.content.write().apply_all(&rest[..count]);
+            let disk_bytes = writer.files.disk_bytes();
+            let mut content = self.content.write();
+            content.apply_all(&rest[..count]);
+            content.disk_bytes = disk_bytes;
             rest = &rest[count..];
         }
         let mut content = self.content.write();
@@ -206,6 +212,7 @@ impl Store for MemoryStore {
             self.rewrite(writer)?;
             writer.dirty = false;
         }
+        self.content.write().disk_bytes = writer.files.disk_bytes();
         Ok(())
     }
 
@@ -214,10 +221,9 @@ impl Store for MemoryStore {
     }
 
     fn usage(&self) -> Result<StoreUsage> {
-        let disk_bytes = self.writer.lock().files.disk_bytes();
         let content = self.content.read();
         let memory_bytes = content.live_bytes + content.entries * ENTRY_OVERHEAD_BYTES;
-        Ok(StoreUsage { disk_bytes, memory_bytes })
+        Ok(StoreUsage { disk_bytes: content.disk_bytes, memory_bytes })
     }
 }
 

@@ -387,6 +387,34 @@ fn damage_to_any_byte_is_found() {
 }
 
 #[test]
+fn a_disk_that_loses_whole_blocks_with_what_was_durable_in_them_is_found_out() {
+    let steps = workload();
+    let disk = SimDisk::new(11);
+    run(&disk, &steps).1.unwrap();
+    let (mut damaged, mut behind, mut whole) = (0, 0, 0);
+    for crash_at in 5..=disk.operations() {
+        let disk = SimDisk::new(11);
+        disk.crash_at(crash_at);
+        let (outcome, _) = run(&disk, &steps);
+        if !outcome.created {
+            continue;
+        }
+        for seed in 0..4 {
+            match open(&disk.crash(Survivors::LoseBlocks { seed })) {
+                Err(Error::Store { damaged: true, .. }) => damaged += 1,
+                Err(error) => panic!("crash at operation {crash_at}: {error}"),
+                Ok(store) if store.applied().unwrap() < outcome.durable_lsn => behind += 1,
+                Ok(store) => {
+                    outcome.check_subset(&store, &format!("crash at operation {crash_at}"));
+                    whole += 1;
+                }
+            }
+        }
+    }
+    assert!(damaged + behind > 50 && whole > 50, "{damaged} {behind} {whole}");
+}
+
+#[test]
 fn a_newer_version_is_refused_as_such() {
     let disk = SimDisk::new(8);
     drop(MemoryStore::create(Arc::new(disk.clone()), DIRECTORY).unwrap());

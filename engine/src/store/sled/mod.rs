@@ -21,6 +21,10 @@
 //!
 //! Keys are not cut: sixteen of them in a page, at 64 KiB, are one of sled's files of its own, which it removes as it
 //! likes. Chunks that a crash left without their entry stay until the Store is rebuilt.
+//!
+//! sled has checksums, but takes a wrong one in what it wrote since it was last opened for the place where a crash cut its
+//! log. Mostly [`Store::applied`] is lower then than it must be, which gives it away; where the place is in
+//! a segment before the last two it goes on with the next one, and finds older values.
 
 mod anchor;
 mod core;

@@ -468,3 +468,63 @@ fn without_care_power_cuts_do_damage() {
         "a test that finds no damage here would find none there: {damaged:?}"
     );
 }
+
+/// Flips bits of a Store, one at a time. The content must be right, or an error must tell that the Store is damaged, or
+/// `applied` that it lost something. Answers how often it was which.
+fn flip_bits(path: &Path, expected: &[(Key, Value)], applied: Lsn) -> (u32, u32, u32) {
+    let (mut right, mut damaged, mut behind) = (0, 0, 0);
+    let copy = path.with_extension("flipped");
+    let mut random = oorandom::Rand64::new(5);
+    let files = files_below(path);
+    let files: Vec<_> = files.iter().filter(|(_, content)| !content.is_empty()).collect();
+    for round in 0..60 {
+        copy_directory(path, &copy);
+        // Most often the data, which is the first; else any of them.
+        let place = if round % 4 == 0 { random.rand_range(0..files.len() as u64) } else { 0 };
+        let place = usize::try_from(place).unwrap();
+        let (file, content) = files.iter().cycle().nth(place + 1).unwrap();
+        let mut content = (*content).clone();
+        let bit = usize::try_from(random.rand_range(0..content.len() as u64 * 8)).unwrap();
+        content[bit / 8] ^= 1 << (bit % 8);
+        fs::write(copy.join(file.strip_prefix(path).unwrap()), content).unwrap();
+        let what = format!("bit {bit} of {}", file.display());
+        let read = SledStore::open(&copy, options()).and_then(|store| {
+            let entries = store.range(DATA, Bound::Unbounded, Bound::Unbounded)?;
+            Ok((entries.collect::<Result<Vec<_>>>()?, store.applied()?))
+        });
+        match read {
+            Ok((_, found)) if found < applied => behind += 1,
+            Ok((entries, _)) => {
+                assert!(entries == expected, "{what}: the content is wrong");
+                right += 1;
+            }
+            Err(error) => {
+                assert!(is_damaged(&error), "{what}: {error}");
+                damaged += 1;
+            }
+        }
+        fs::remove_dir_all(&copy).unwrap();
+    }
+    (right, damaged, behind)
+}
+
+#[test]
+fn a_flipped_bit_is_found() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store");
+    let store = SledStore::create(&path, options()).unwrap();
+    for version in 0..3 {
+        let ops: Vec<_> = (0..2_000).map(|n| insert(n, PowerCuts::value(n, version))).collect();
+        store.apply(&ops, Lsn(version + 1)).unwrap();
+        store.make_durable().unwrap();
+    }
+    drop(store);
+    let expected: Vec<_> =
+        (0..2_000).map(|n| (key(n), Value::from(PowerCuts::value(n, 2)))).collect();
+    let (_, damaged, behind) = flip_bits(&path, &expected, Lsn(3));
+    assert!(damaged + behind > 10, "{damaged} damaged, {behind} behind");
+    // When it opens sled writes down where everything is, and then misses what it does not find.
+    drop(SledStore::open(&path, options()).unwrap());
+    let (_, damaged, behind) = flip_bits(&path, &expected, Lsn(3));
+    assert!(damaged > 10 && behind == 0, "{damaged} damaged, {behind} behind");
+}
