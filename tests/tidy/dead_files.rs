@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::source::{mask, modules};
-use super::tree::{Tree, tables};
+use super::tree::{Table, Tree, tables};
 
 pub(crate) fn unreachable(tree: &Tree) -> Vec<String> {
     let mut reached = BTreeSet::new();
@@ -54,6 +54,20 @@ fn stated_path(text: &str, module: &str, directory: &str) -> Option<String> {
     Some(parts.join("/"))
 }
 
+/// The file of a target that stands in a manifest: at the path that is given there, or at the usual
+/// one.
+fn stated_root(table: &Table) -> Option<String> {
+    let directory = match table.heading {
+        "bin" => "src/bin",
+        "test" => "tests",
+        "bench" => "benches",
+        "example" => "examples",
+        _ => return table.value("path").map(str::to_owned),
+    };
+    let usual = || Some(format!("{directory}/{}.rs", table.value("name")?));
+    table.value("path").map(str::to_owned).or_else(usual)
+}
+
 /// The files that cargo compiles by itself: those named in a manifest, and those at its usual
 /// places.
 fn roots(tree: &Tree) -> Vec<String> {
@@ -61,9 +75,7 @@ fn roots(tree: &Tree) -> Vec<String> {
     for (manifest, text) in tree.with_ending("Cargo.toml") {
         let base = manifest.trim_end_matches("Cargo.toml");
         let tables = tables(text);
-        roots.extend(
-            tables.iter().filter_map(|t| t.value("path")).map(|path| format!("{base}{path}")),
-        );
+        roots.extend(tables.iter().filter_map(stated_root).map(|path| format!("{base}{path}")));
         roots.extend(["src/lib.rs", "src/main.rs", "build.rs"].map(|path| format!("{base}{path}")));
         let package = tables.iter().find(|table| table.heading == "package");
         let finds = |key: &str| package.is_some_and(|package| package.value(key) != Some("false"));
@@ -87,7 +99,12 @@ fn roots(tree: &Tree) -> Vec<String> {
 #[test]
 fn dead_files_and_missing_modules_are_found() {
     let tree = Tree::with(&[
-        ("Cargo.toml", "[package]\nautotests = false\n[[test]]\npath = \"tests/named/main.rs\"\n"),
+        (
+            "Cargo.toml",
+            "[package]\nautotests = false\nautobenches = false\n[[test]]\npath = \"tests/named/main.rs\"\n\
+             [[bench]]\nname = \"speed\"\n",
+        ),
+        ("benches/speed.rs", ""),
         ("tests/named/main.rs", "mod part;\n#[path = \"../shared.rs\"]\nmod shared;\n"),
         ("tests/named/part.rs", ""),
         ("tests/shared.rs", ""),

@@ -120,17 +120,17 @@ pub(crate) struct Function<'a> {
 
 pub(crate) fn functions(code: &str) -> Vec<Function<'_>> {
     let mut found = Vec::new();
-    let mut previous = "";
+    let mut after_fn = None;
     for (start, word) in words(code) {
-        if previous == "fn"
-            && let Some((open, close)) = body(code, start)
-        {
+        // With anything but space between, as in `fn(&mut u8)`, it is a type.
+        let is_name = after_fn.is_some_and(|end: usize| code[end..start].trim().is_empty());
+        if is_name && let Some((open, close)) = body(code, start) {
             let line = line_of(code, start);
             let lines = line_of(code, close) - line + 1;
             assert!(open < close, "a body of {word} opens before it closes");
             found.push(Function { name: word, line, lines });
         }
-        previous = word;
+        after_fn = (word == "fn").then_some(start + word.len());
     }
     found
 }
@@ -201,7 +201,7 @@ fn literals_and_comments_are_told_from_code() {
 
 #[test]
 fn functions_are_found_with_their_lengths() {
-    let code = "fn a() {}\ntrait T { fn b(x: [u8; 4]); }\nfn c<F: Fn()>(f: fn(u8))\nwhere\n F: Copy,\n{\n {}\n}";
+    let code = "fn a() {}\ntrait T { fn b(x: [u8; 4]); }\nfn c<F: Fn()>(f: fn(&mut u8))\nwhere\n F: Copy,\n{\n {}\n}";
     let expected =
         [Function { name: "a", line: 1, lines: 1 }, Function { name: "c", line: 3, lines: 6 }];
     assert_eq!(functions(code), expected);
