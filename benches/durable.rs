@@ -5,6 +5,14 @@
 //! The limit is what one thread reaches that does nothing but write a block and sync it, on a file that is prepared
 //! as the log prepares its segments. All rounds are interleaved, and medians are printed.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::cast_possible_truncation,
+    reason = "a benchmark reads clocks, runs threads, prints, and stops on the first surprise"
+)]
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
