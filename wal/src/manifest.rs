@@ -12,6 +12,7 @@ use std::sync::Arc;
 use crate::codec::{is_blank, put, u32_at, u64_at, u128_at};
 use crate::disk::{Disk, DiskFile, Open};
 use crate::error::{Cause, Error, Result};
+use crate::history::EpochEntry;
 use crate::ids::{Chain, DatabaseId, Epoch, Incarnation, LogId, Lsn};
 
 /// The manifest's name in the database directory.
@@ -30,6 +31,7 @@ pub const STORE_DIRECTORY_LIMIT_BYTES: usize = 256;
 const MAGIC: [u8; 8] = *b"MSTAYMAN";
 const FLAG_REPLICATED: u32 = 1;
 const FLAG_VOTE: u32 = 2;
+const FLAG_RESET: u32 = 4;
 
 const VERSION: usize = 8;
 const FLAGS: usize = 12;
@@ -46,14 +48,17 @@ const STORE_KIND_LENGTH: usize = 104;
 const STORE_DIRECTORY_LENGTH: usize = 108;
 const STORE_KIND: usize = 112;
 const STORE_DIRECTORY: usize = STORE_KIND + STORE_KIND_LIMIT_BYTES;
-const END: usize = STORE_DIRECTORY + STORE_DIRECTORY_LIMIT_BYTES;
+const RESET_EPOCH_START: usize = STORE_DIRECTORY + STORE_DIRECTORY_LIMIT_BYTES;
+const RESET_EPOCH_CHAIN: usize = RESET_EPOCH_START + 8;
+const END: usize = RESET_EPOCH_CHAIN + 8;
 const CRC: usize = SLOT_BYTES - 4;
 
 /// What is true of one database directory.
 ///
 /// Invariants:
 /// - the two names are within [`STORE_KIND_LIMIT_BYTES`] and [`STORE_DIRECTORY_LIMIT_BYTES`];
-/// - the checkpoint's epoch, LSN and chain are all zero, or epoch and LSN both are not.
+/// - the checkpoint's epoch, LSN and chain are all zero, or epoch and LSN both are not;
+/// - a reset is of the checkpoint's epoch, which began at the checkpoint or before.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Manifest {
     /// The version of this directory's formats: [`FORMAT_VERSION`].
@@ -78,6 +83,10 @@ pub struct Manifest {
     pub promised_epoch: Epoch,
     /// Whom it voted for in that epoch.
     pub vote: Option<u64>,
+    /// Set while an image takes the place of what was there: the log is to begin anew behind the
+    /// checkpoint, in whose epoch this is. [`Log::open`](crate::Log::open) sees to it, where a crash
+    /// came in between.
+    pub reset: Option<EpochEntry>,
 }
 
 impl Manifest {
@@ -101,6 +110,7 @@ impl Manifest {
             cluster_id: 0,
             promised_epoch: Epoch::ZERO,
             vote: None,
+            reset: None,
         }
     }
 
@@ -111,7 +121,8 @@ impl Manifest {
         let fault = self.fault();
         assert!(fault.is_none(), "{fault:?} in {self:?}");
         let flags = if self.replicated { FLAG_REPLICATED } else { 0 }
-            | if self.vote.is_some() { FLAG_VOTE } else { 0 };
+            | if self.vote.is_some() { FLAG_VOTE } else { 0 }
+            | if self.reset.is_some() { FLAG_RESET } else { 0 };
         let mut bytes = vec![0; SLOT_BYTES];
         put(&mut bytes, 0, &MAGIC);
         put(&mut bytes, VERSION, &self.format_version.to_le_bytes());
@@ -129,6 +140,10 @@ impl Manifest {
         put(&mut bytes, STORE_DIRECTORY_LENGTH, &(self.store_directory.len() as u32).to_le_bytes());
         put(&mut bytes, STORE_KIND, self.store_kind.as_bytes());
         put(&mut bytes, STORE_DIRECTORY, self.store_directory.as_bytes());
+        if let Some(reset) = self.reset {
+            put(&mut bytes, RESET_EPOCH_START, &reset.start_lsn.0.to_le_bytes());
+            put(&mut bytes, RESET_EPOCH_CHAIN, &reset.chain_at_start.0.to_le_bytes());
+        }
         let crc = crc32fast::hash(&bytes[..CRC]);
         put(&mut bytes, CRC, &crc.to_le_bytes());
         bytes
@@ -154,13 +169,22 @@ impl Manifest {
             return Err(ManifestError::Version(format_version));
         }
         let flags = u32_at(bytes, FLAGS);
-        if flags & !(FLAG_REPLICATED | FLAG_VOTE) != 0 {
+        if flags & !(FLAG_REPLICATED | FLAG_VOTE | FLAG_RESET) != 0 {
             return Err(ManifestError::Field("unknown flags"));
         }
         if !is_blank(&bytes[END..CRC]) {
             return Err(ManifestError::Field("bytes behind the last field are not zero"));
         }
         let vote = u64_at(bytes, VOTE);
+        let has_reset = flags & FLAG_RESET != 0;
+        if !has_reset && !is_blank(&bytes[RESET_EPOCH_START..END]) {
+            return Err(ManifestError::Field("the reset is half there"));
+        }
+        let reset = EpochEntry {
+            epoch: Epoch(u64_at(bytes, CHECKPOINT_EPOCH)),
+            start_lsn: Lsn(u64_at(bytes, RESET_EPOCH_START)),
+            chain_at_start: Chain(u64_at(bytes, RESET_EPOCH_CHAIN)),
+        };
         let manifest = Manifest {
             format_version,
             database_id: DatabaseId(u128_at(bytes, DATABASE_ID)),
@@ -181,6 +205,7 @@ impl Manifest {
             cluster_id: u128_at(bytes, CLUSTER_ID),
             promised_epoch: Epoch(u64_at(bytes, PROMISED_EPOCH)),
             vote: (flags & FLAG_VOTE != 0).then_some(vote),
+            reset: has_reset.then_some(reset),
         };
         match manifest.fault() {
             Some(fault) => Err(ManifestError::Field(fault)),
@@ -204,7 +229,12 @@ impl Manifest {
             Lsn::ZERO => epoch == Epoch::ZERO && self.checkpoint_chain == Chain::EMPTY,
             _ => epoch != Epoch::ZERO,
         };
-        (!whole).then_some("the checkpoint is half there")
+        if !whole {
+            return Some("the checkpoint is half there");
+        }
+        let reset = self.reset?;
+        let fits = reset.epoch == epoch && reset.start_lsn <= lsn && reset.start_lsn > Lsn::ZERO;
+        (!fits).then_some("the reset does not fit the checkpoint")
     }
 }
 

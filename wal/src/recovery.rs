@@ -11,7 +11,7 @@ use crate::core::{Core, Start, next_salt};
 use crate::disk::{AlignedBuffer, Disk, DiskFile, DiskLock, Open, read_exact_at};
 use crate::error::{Error, Result};
 use crate::group::GroupHeader;
-use crate::history::EpochHistory;
+use crate::history::{EpochEntry, EpochHistory};
 use crate::ids::{Chain, DatabaseId, Epoch, LogId, Lsn, Position, SegmentNumber};
 use crate::install::{Contents, Installed, install};
 use crate::live::{LiveSegment, LiveSegments};
@@ -136,7 +136,12 @@ impl Log {
         options: LogOptions,
         lock: Option<Box<dyn DiskLock>>,
     ) -> Result<OpenedLog> {
-        let (manifest_file, manifest) = ManifestFile::open(&*disk)?;
+        let (mut manifest_file, mut manifest) = ManifestFile::open(&*disk)?;
+        if let Some(epoch) = manifest.reset {
+            finish_reset(&*disk, &options, &manifest, epoch)?;
+            manifest.reset = None;
+            manifest_file.write(&manifest)?;
+        }
         let found = Found::scan(&*disk, &manifest)?;
         let recovery = found.recovery();
         let obsolete = found.obsolete();
@@ -159,6 +164,10 @@ impl Log {
         manifest: &Manifest,
         lock: Option<Box<dyn DiskLock>>,
     ) -> Result<(Log, LogRecovery)> {
+        if manifest.reset.is_some() {
+            let reason = "an image is installed by half; open it for writing first".to_owned();
+            return Err(Error::NotADatabase { path: disk.describe(), reason });
+        }
         let found = Found::scan(&*disk, manifest)?;
         let recovery = found.recovery();
         let segments = found.live(&*disk, Open::Read, Lsn::MAX)?;
@@ -383,6 +392,36 @@ fn blank(file: &dyn DiskFile, header: &SegmentHeader, cut: TailCut) -> io::Resul
         at += length;
     }
     Ok(())
+
+/// Begins the log anew behind the checkpoint, as the manifest says it should: a crash came in between.
+///
+/// Nothing was appended since, so that it does no harm to do it again.
+fn finish_reset(
+    disk: &dyn Disk,
+    options: &LogOptions,
+    manifest: &Manifest,
+    epoch: EpochEntry,
+) -> Result<()> {
+    let listed = disk.list(segment::DIRECTORY);
+    let names = listed.map_err(|error| Error::io("list", segment::DIRECTORY, error))?;
+    let numbers = names.iter().filter_map(|name| segment::parse_file_name(name));
+    let number = numbers.max().map_or(SegmentNumber(1), SegmentNumber::next);
+    // Not the first salt of the log that is opened next.
+    let mut salts = !options.salt_seed;
+    let header = SegmentHeader {
+        database_id: manifest.database_id,
+        number,
+        size_bytes: options.first_segment_bytes,
+        block_bytes: options.block_bytes,
+        origin: true,
+        salt: next_salt(&mut salts),
+        first_lsn: manifest.checkpoint.lsn.next(),
+        epoch: epoch.epoch,
+        epoch_start_lsn: epoch.start_lsn,
+        epoch_chain: epoch.chain_at_start,
+        chain_before: manifest.checkpoint_chain,
+    };
+    install(disk, header, None).map(|_installed| ())
 }
 
 /// Refuses a directory that holds something that mainstay did not put there.

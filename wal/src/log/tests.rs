@@ -3,8 +3,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::disk::{Disk, FileDisk, FileDiskOptions, SimDisk, Survivors};
-use crate::manifest::Manifest;
-use crate::{Bound, DatabaseId, Epoch, Error, Incarnation, Log, LogId, LogOptions, Lsn, OpenedLog};
+use crate::history::EpochEntry;
+use crate::manifest::{Manifest, ManifestFile};
+use crate::{
+    Bound, Chain, DatabaseId, Epoch, Error, Incarnation, Log, LogId, LogOptions, Lsn, OpenedLog,
+};
 
 fn manifest() -> Manifest {
     Manifest::new(DatabaseId(7), Incarnation(1), "none", "store-1")
@@ -265,4 +268,51 @@ fn a_ticket_completes_without_anybody_waiting() {
     }
     assert_eq!(reader.next_frame().unwrap().unwrap().payload, b"one");
     ticket.wait().unwrap();
+}
+
+/// The log behind an image at 3.40, after the manifest was switched to it.
+fn check_reset(disk: &SimDisk, epoch: EpochEntry) {
+    let OpenedLog { log, manifest, .. } = open(disk);
+    let end = LogId { epoch: Epoch(3), lsn: Lsn(40) };
+    assert_eq!(log.end_and_chain(), (end, Chain(77)));
+    assert_eq!(log.history().entries(), [epoch]);
+    assert_eq!(manifest.reset, None);
+    assert_eq!(log.append(b"next").unwrap(), Lsn(41));
+    log.sync().unwrap();
+    drop(log);
+    let log = open(&disk.crash(Survivors::Nothing)).log;
+    assert_eq!((log.end().lsn, log.first_lsn()), (Lsn(41), Lsn(41)));
+}
+
+#[test]
+fn a_reset_that_a_crash_cut_off_is_finished_at_the_next_opening() {
+    let disk = SimDisk::new(9);
+    let log = create(&disk);
+    for lsn in 1..=20 {
+        log.append(&payload(lsn)).unwrap();
+    }
+    log.sync().unwrap();
+    drop(log);
+    let epoch = EpochEntry { epoch: Epoch(3), start_lsn: Lsn(31), chain_at_start: Chain(5) };
+    let (mut file, mut manifest) = ManifestFile::open(&disk).unwrap();
+    manifest.checkpoint = LogId { epoch: Epoch(3), lsn: Lsn(40) };
+    manifest.checkpoint_chain = Chain(77);
+    manifest.reset = Some(epoch);
+    file.write(&manifest).unwrap();
+
+    let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+    let read_only = Log::open_read_only(shared, LogOptions::tiny(), &manifest, None);
+    assert!(matches!(read_only, Err(Error::NotADatabase { .. })));
+    let disk = disk.crash(Survivors::Nothing);
+    let whole = disk.fork();
+    drop(open(&whole));
+    assert!(whole.operations() > 8, "{}", whole.operations());
+    for at in 1..=whole.operations() {
+        for survivors in Survivors::all(at) {
+            let cut = disk.fork();
+            cut.crash_at(at);
+            drop(Log::open(Arc::new(cut.clone()), LogOptions::tiny(), None));
+            check_reset(&cut.crash(survivors), epoch);
+        }
+    }
 }
