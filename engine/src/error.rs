@@ -39,6 +39,14 @@ pub enum Error {
         /// The directory.
         directory: String,
     },
+    /// The directory cannot be opened as a node of this cluster. Nothing was changed.
+    #[error("{directory} cannot be a node of this cluster: {reason}")]
+    OtherCluster {
+        /// The directory.
+        directory: String,
+        /// What it is instead, and the remedy.
+        reason: String,
+    },
     /// A key is empty or longer than the limit. Nothing was applied.
     #[error("a key of {bytes} bytes is outside of 1 to {limit_bytes} bytes")]
     KeySize {
@@ -157,6 +165,7 @@ impl Error {
             Error::BadRecord { .. } | Error::CannotRebuild { .. } => ErrorKind::Corrupt,
             Error::OtherStore { .. }
             | Error::Replicated { .. }
+            | Error::OtherCluster { .. }
             | Error::KeySize { .. }
             | Error::TooLarge { .. }
             | Error::KeyspaceName { .. }

@@ -110,6 +110,16 @@ pub(crate) fn name_fault(name: &str) -> Option<&'static str> {
     }
 }
 
+/// Refuses a name that no keyspace can have, and that of the keyspace that is always there.
+pub(crate) fn check_droppable(name: &str) -> Result<()> {
+    check_name(name)?;
+    if name == DEFAULT_NAME {
+        let reason = "the default keyspace is always there; use remove_range to empty it";
+        return Err(Error::KeyspaceName { name: name.to_owned(), reason });
+    }
+    Ok(())
+}
+
 /// Refuses a name that no keyspace can have.
 pub(crate) fn check_name(name: &str) -> Result<()> {
     match name_fault(name) {

@@ -21,6 +21,7 @@ mod options;
 mod range;
 mod read_only;
 pub mod record;
+pub mod replicated;
 mod snapshot;
 mod span;
 pub mod state;
@@ -29,6 +30,8 @@ pub mod store;
 mod subscribe;
 mod transaction;
 mod visibility;
+
+pub use mainstay_wal as wal;
 
 pub use batch::Batch;
 pub use bytes::{Key, Value};
@@ -39,6 +42,7 @@ pub use keyspace::{AsKeyspace, KeyspaceId, KeyspaceRef, MAX_NAME_BYTES};
 pub use options::{Durability, Options};
 pub use range::Range;
 pub use read_only::ReadOnlyDb;
+pub use replicated::{ClusterId, ReplicaEngine};
 pub use snapshot::Snapshot;
 pub use stats::Stats;
 pub use store::{Store, StoreIter, StoreKind, StoreOp, StoreUsage};

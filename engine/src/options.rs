@@ -8,6 +8,7 @@ use mainstay_wal::disk::Disk;
 
 use crate::db::Db;
 use crate::error::{Error, Result};
+use crate::state::StateOptions;
 use crate::store::StoreKind;
 
 /// What an acknowledged write survives.
@@ -185,6 +186,14 @@ impl Options {
             recent_bytes: self.memory_bytes / 64,
             salt_seed,
             ..LogOptions::default()
+        }
+    }
+
+    /// How much memory the state may take.
+    pub(crate) fn state_options(&self) -> StateOptions {
+        StateOptions {
+            memtable_bytes: self.memtables_bytes() / 4,
+            snapshot_bytes: self.snapshot_bytes(),
         }
     }
 

@@ -392,6 +392,7 @@ fn blank(file: &dyn DiskFile, header: &SegmentHeader, cut: TailCut) -> io::Resul
         at += length;
     }
     Ok(())
+}
 
 /// Begins the log anew behind the checkpoint, as the manifest says it should: a crash came in between.
 ///

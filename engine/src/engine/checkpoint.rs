@@ -13,7 +13,7 @@ const OPS_PER_STEP: usize = 1000;
 
 /// Where a checkpoint stands. A crash between any two steps is recovered from.
 #[derive(Debug, Default)]
-pub(super) enum Phase {
+pub(crate) enum Phase {
     #[default]
     Idle,
     Applying(CheckpointJob),
@@ -66,6 +66,9 @@ impl Engine {
                 let Some(end) = self.state.oldest_frozen_end() else {
                     return Ok(CheckpointStep::Idle);
                 };
+                if self.replicated && end > self.log.commit_lsn() {
+                    return Ok(CheckpointStep::Idle);
+                }
                 // The Store must never be ahead of what a crash leaves of the log.
                 self.log.wait_durable(end)?;
                 self.advance(self.log.durable_lsn());

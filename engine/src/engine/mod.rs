@@ -23,8 +23,11 @@ use crate::subscribe::Shown;
 use crate::visibility::Visibility;
 
 pub use checkpoint::CheckpointStep;
-pub(crate) use open::{FIRST_STORE_DIRECTORY, lock, store_kind};
+pub(crate) use open::{
+    FIRST_STORE_DIRECTORY, is_store_directory, lock, next_directory, store_kind,
+};
 pub use open::{Identity, Rebuilt, Recovery};
+pub(crate) use write::Refusal;
 
 /// A database without threads of its own.
 ///
@@ -41,11 +44,13 @@ pub struct Engine {
     pub(crate) store: Arc<dyn Store>,
     manifest: Mutex<(ManifestFile, Manifest)>,
     /// Held while a write is judged, appended and applied.
-    append: Mutex<()>,
+    pub(crate) append: Mutex<()>,
+    /// Whether the cluster decides what is committed. If not, what is durable is.
+    replicated: bool,
     visibility: Visibility,
     /// Wakes subscribers.
     pub(crate) shown: Arc<Shown>,
-    checkpoint: Mutex<checkpoint::Phase>,
+    pub(crate) checkpoint: Mutex<checkpoint::Phase>,
     /// The first failure of the Store: no write is accepted after it.
     failure: Mutex<Option<Error>>,
     recovery: Recovery,
@@ -101,9 +106,14 @@ impl Engine {
         self.show();
     }
 
-    fn show(&self) {
+    pub(crate) fn show(&self) {
         let applied = self.state.last_applied_lsn();
-        self.state.set_visible(self.visibility.visible(applied));
+        let visible = if self.replicated {
+            applied.min(self.log.durable_lsn()).min(self.log.commit_lsn())
+        } else {
+            self.visibility.visible(applied)
+        };
+        self.state.set_visible(visible);
         self.shown.notify();
     }
 
@@ -116,7 +126,7 @@ impl Engine {
     }
 
     /// Stops writes for good: the Store cannot take what the log would have to let go.
-    fn fail(&self, error: Error) -> Error {
+    pub(crate) fn fail(&self, error: Error) -> Error {
         let mut failure = self.failure.lock();
         if failure.is_none() {
             tracing::error!(%error, "the Store failed: no further write will be accepted");
@@ -125,7 +135,7 @@ impl Engine {
     }
 
     /// Writes the manifest durably.
-    fn write_manifest(&self, change: impl FnOnce(&mut Manifest)) -> Result<()> {
+    pub(crate) fn write_manifest(&self, change: impl FnOnce(&mut Manifest)) -> Result<()> {
         let mut guard = self.manifest.lock();
         let (file, manifest) = &mut *guard;
         let mut next = manifest.clone();

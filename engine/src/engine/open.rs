@@ -14,7 +14,8 @@ use super::Engine;
 use super::checkpoint::CheckpointStep;
 use crate::error::{Error, Result};
 use crate::options::Options;
-use crate::state::{State, StateOptions};
+use crate::replicated::ClusterId;
+use crate::state::State;
 use crate::store::{self, Store, StoreKind, StorePlace};
 use crate::visibility::Visibility;
 
@@ -69,6 +70,17 @@ impl Engine {
         options: Options,
         identity: Identity,
     ) -> Result<Engine> {
+        Engine::open_as(disk, root, options, identity, None)
+    }
+
+    /// Opens the database as a node of a cluster, or as one that is alone.
+    pub(crate) fn open_as(
+        disk: Arc<dyn Disk>,
+        root: Option<PathBuf>,
+        options: Options,
+        identity: Identity,
+        cluster: Option<ClusterId>,
+    ) -> Result<Engine> {
         options.check()?;
         let lock = lock(&*disk)?;
         let log_options = options.log_options(identity.salt_seed);
@@ -82,10 +94,15 @@ impl Engine {
             }
             let kind = options.store.unwrap_or_else(|| default_store(root.is_some()));
             let Identity { database_id, incarnation, .. } = identity;
-            let manifest =
-                Manifest::new(database_id, incarnation, kind.name(), FIRST_STORE_DIRECTORY);
+            let manifest = Manifest {
+                replicated: cluster.is_some(),
+                cluster_id: cluster.map_or(0, |cluster| cluster.0),
+                ..Manifest::new(database_id, incarnation, kind.name(), FIRST_STORE_DIRECTORY)
+            };
             Log::create(disk.clone(), log_options, &manifest, Some(lock))?
         } else {
+            // Looked at first: opening a log may cut and rewrite its tail.
+            check_cluster(&*disk, cluster)?;
             Log::open(disk.clone(), log_options, Some(lock))?
         };
         Engine::recover(disk, root, options, opened, created)
@@ -99,9 +116,8 @@ impl Engine {
         created: bool,
     ) -> Result<Engine> {
         let OpenedLog { log, manifest_file, mut manifest, recovery } = opened;
-        if manifest.replicated {
-            return Err(Error::Replicated { directory: disk.describe() });
-        }
+        // What was checkpointed was committed, even if the Store is lost and rebuilt below.
+        log.set_commit_lsn(manifest.checkpoint.lsn);
         let mut manifest_file = manifest_file;
         let kind = store_kind(&manifest, options.store)?;
         let place =
@@ -117,10 +133,8 @@ impl Engine {
             }
         };
         let base = manifest.checkpoint.lsn;
-        let state_options = StateOptions {
-            memtable_bytes: options.memtables_bytes() / 4,
-            snapshot_bytes: options.snapshot_bytes(),
-        };
+        let replicated = manifest.replicated;
+        let state_options = options.state_options();
         let engine = Engine {
             state: Arc::new(State::open(store.clone(), base, state_options)?),
             disk,
@@ -130,6 +144,7 @@ impl Engine {
             store,
             manifest: Mutex::new((manifest_file, manifest)),
             append: Mutex::new(()),
+            replicated,
             visibility: Visibility::default(),
             shown: Arc::default(),
             checkpoint: Mutex::default(),
@@ -148,9 +163,10 @@ impl Engine {
     }
 
     /// Applies what the log holds above the checkpoint. Memory stays within the budget: what is too much for it
-    /// goes to the Store at once.
+    /// goes to the Store at once. On a replicated node only what is known to be committed; the rest waits.
     fn replay(mut self, base: Lsn) -> Result<Engine> {
-        let mut reader = self.log.reader(base.next(), Bound::Durable)?;
+        let bound = if self.replicated { Bound::Committed } else { Bound::Durable };
+        let mut reader = self.log.reader(base.next(), bound)?;
         while let Some(frame) = reader.next_frame()? {
             self.state.apply(frame.header.lsn, frame.payload)?;
             self.recovery.replayed_records += 1;
@@ -166,8 +182,29 @@ impl Engine {
             }
         }
         self.advance(self.log.durable_lsn());
-        self.log.set_commit_lsn(self.log.durable_lsn());
+        if !self.replicated {
+            self.log.set_commit_lsn(self.log.durable_lsn());
+        }
         Ok(self)
+    }
+}
+
+/// Refuses to open a node's directory as if it were alone, or as a node of something else.
+fn check_cluster(disk: &dyn Disk, cluster: Option<ClusterId>) -> Result<()> {
+    let manifest = ManifestFile::open_read_only(disk)?;
+    let directory = disk.describe();
+    let found = ClusterId(manifest.cluster_id);
+    match (manifest.replicated, cluster) {
+        (true, None) => Err(Error::Replicated { directory }),
+        (false, Some(_)) => {
+            let reason = "it was never replicated; convert it first".to_owned();
+            Err(Error::OtherCluster { directory, reason })
+        }
+        (true, Some(cluster)) if found != cluster => {
+            let reason = format!("it belongs to cluster {found}, not {cluster}");
+            Err(Error::OtherCluster { directory, reason })
+        }
+        _ => Ok(()),
     }
 }
 
@@ -255,6 +292,12 @@ impl Rebuild<'_> {
             _ => Ok(Rebuilt { reason: error.to_string(), moved_to }),
         }
     }
+}
+
+/// Whether a name is that of a Store's directory, this database's or one that was given up.
+pub(crate) fn is_store_directory(name: &str) -> bool {
+    let digits = name.strip_prefix("store-").unwrap_or_default();
+    !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// `store-2` after `store-1`.

@@ -12,7 +12,7 @@ use crate::options::Durability;
 use crate::record::{self, RecordOp};
 
 /// A write that was refused: what it depended on must be visible before the refusal is told.
-enum Refusal {
+pub(crate) enum Refusal {
     Now(Error),
     After(Lsn, Error),
 }
@@ -44,8 +44,7 @@ impl Engine {
         self.check()?;
         let appended = {
             let _append = self.append.lock();
-            self.judge(batch, check)
-                .and_then(|()| Ok(self.append_record(batch.record(), durability)?))
+            self.judge_and_append(batch, durability, check)
         };
         match appended {
             Ok(lsn) => Ok(lsn),
@@ -58,6 +57,16 @@ impl Engine {
                 Err(error)
             }
         }
+    }
+
+    /// Appends a batch unless it is refused. The append lock is held.
+    pub(crate) fn judge_and_append(
+        &self,
+        batch: &Batch,
+        durability: Durability,
+        check: &mut dyn FnMut() -> Result<()>,
+    ) -> std::result::Result<Lsn, Refusal> {
+        self.judge(batch, check).and_then(|()| Ok(self.append_record(batch.record(), durability)?))
     }
 
     /// Checks a batch against the newest versions. The append lock is held.
@@ -94,7 +103,9 @@ impl Engine {
     /// Appends a record and applies it. The append lock is held.
     pub(crate) fn append_record(&self, record: &[u8], durability: Durability) -> Result<Lsn> {
         let lsn = self.log.append(record)?;
-        self.visibility.appended(lsn, durability);
+        if !self.replicated {
+            self.visibility.appended(lsn, durability);
+        }
         self.state.apply(lsn, record)?;
         if self.visibility.may_advance(lsn, durability) {
             self.show();
@@ -129,11 +140,7 @@ impl Engine {
     ///
     /// Handles of it answer [`Error::NoSuchKeyspace`] from then on; a new keyspace of the same name is another one.
     pub fn drop_keyspace(&self, name: &str) -> Result<bool> {
-        keyspace::check_name(name)?;
-        if name == keyspace::DEFAULT_NAME {
-            let reason = "the default keyspace is always there; use remove_range to empty it";
-            return Err(Error::KeyspaceName { name: name.to_owned(), reason });
-        }
+        keyspace::check_droppable(name)?;
         self.check()?;
         let lsn = {
             let _append = self.append.lock();

@@ -1,0 +1,459 @@
+//! One engine, or two by hand. The property over a whole cluster is in `cluster`.
+
+use std::sync::Arc;
+
+use mainstay_wal::disk::{Disk, Fault, SimDisk, Survivors};
+use mainstay_wal::{Bound, DatabaseId, Epoch, Incarnation, LogId, Lsn};
+
+use super::{Appended, ClusterId, ImageBuilder, ReplicaEngine};
+use crate::engine::Identity;
+use crate::{Batch, Engine, Error, KeyspaceId, KeyspaceRef, Options};
+
+const CLUSTER: ClusterId = ClusterId(77);
+
+fn identity(seed: u64) -> Identity {
+    let (database_id, incarnation) = (DatabaseId(seed.into()), Incarnation(seed));
+    Identity { database_id, incarnation, salt_seed: seed }
+}
+
+fn options() -> Options {
+    Options::new().memory_bytes(1 << 20).segment_bytes(4096, 4096).background(false)
+}
+
+fn open(disk: &SimDisk) -> ReplicaEngine {
+    ReplicaEngine::open(Arc::new(disk.clone()), None, options(), identity(1), CLUSTER).unwrap()
+}
+
+fn primary(disk: &SimDisk, epoch: u64) -> ReplicaEngine {
+    let replica = open(disk);
+    replica.promise(Epoch(epoch), None).unwrap();
+    replica.begin_epoch(Epoch(epoch)).unwrap();
+    replica
+}
+
+fn default(replica: &ReplicaEngine) -> KeyspaceRef {
+    replica.state().keyspace_ref(KeyspaceId::DEFAULT, "default")
+}
+
+fn insert(replica: &ReplicaEngine, key: &str, value: &str) -> LogId {
+    let mut batch = Batch::new();
+    batch.insert(&default(replica), key, value);
+    match replica.append(&batch).unwrap() {
+        Appended::At(id) => id,
+        refused @ Appended::Refused { .. } => panic!("{refused:?}"),
+    }
+}
+
+fn value(replica: &ReplicaEngine, key: &str) -> Option<String> {
+    let value = replica.snapshot().get(&default(replica), key).unwrap()?;
+    Some(String::from_utf8(value.to_vec()).unwrap())
+}
+
+/// Ships everything that the follower lacks.
+fn ship(from: &ReplicaEngine, to: &ReplicaEngine) {
+    let previous = to.log().end();
+    let mut reader = from.log().reader(previous.lsn.next(), Bound::Appended).unwrap();
+    let mut previous = previous;
+    while let Some(run) = reader.read_run().unwrap() {
+        previous = to.append_frames(previous, run.frames()).unwrap();
+    }
+}
+
+#[test]
+fn nothing_is_visible_before_it_is_durable_and_committed() {
+    let (one, two) = (primary(&SimDisk::new(1), 1), open(&SimDisk::new(2)));
+    two.promise(Epoch(1), Some(1)).unwrap();
+    let id = insert(&one, "ada", "1815");
+    assert_eq!(value(&one, "ada"), None);
+    assert_eq!(one.commit(id.lsn).unwrap(), Lsn::ZERO, "committed by others, and not durable here");
+    assert_eq!(one.sync().unwrap(), id.lsn);
+    assert_eq!(value(&one, "ada").as_deref(), Some("1815"));
+
+    ship(&one, &two);
+    assert_eq!(two.log().end_and_chain(), one.log().end_and_chain());
+    assert_eq!(two.sync().unwrap(), Lsn::ZERO);
+    assert_eq!(value(&two, "ada"), None);
+    assert_eq!(two.commit(Lsn(99)).unwrap(), id.lsn);
+    assert_eq!(value(&two, "ada").as_deref(), Some("1815"));
+}
+
+#[test]
+fn preconditions_are_judged_against_what_is_appended_and_say_what_they_depend_on() {
+    let one = primary(&SimDisk::new(1), 1);
+    let id = insert(&one, "ada", "1815");
+    let mut batch = Batch::new();
+    batch.require_absent(&default(&one), "ada");
+    match one.append(&batch).unwrap() {
+        Appended::Refused { why: Error::PreconditionFailed { .. }, depends_on } => {
+            assert_eq!(depends_on, id.lsn);
+        }
+        other => panic!("{other:?}"),
+    }
+    let (users, created) = one.create_keyspace("users").unwrap();
+    assert_eq!(created.lsn, Lsn(2));
+    let dropped = one.drop_keyspace("users").unwrap();
+    assert_eq!(dropped.map(|id| id.lsn), Some(Lsn(3)));
+    let mut batch = Batch::new();
+    batch.insert(&users, "alan", "1912");
+    match one.append(&batch).unwrap() {
+        Appended::Refused { why: Error::NoSuchKeyspace { .. }, depends_on } => {
+            assert_eq!(depends_on, Lsn(3));
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(one.log().end().lsn, Lsn(3));
+}
+
+#[test]
+fn a_primary_that_steps_down_takes_back_what_is_not_committed() {
+    let (one, two) = (primary(&SimDisk::new(1), 1), open(&SimDisk::new(2)));
+    let kept = insert(&one, "key", "kept");
+    two.promise(Epoch(1), None).unwrap();
+    ship(&one, &two);
+    insert(&one, "key", "lost");
+    insert(&one, "other", "lost");
+    one.sync().unwrap();
+    one.commit(kept.lsn).unwrap();
+
+    two.promise(Epoch(2), Some(2)).unwrap();
+    two.begin_epoch(Epoch(2)).unwrap();
+    insert(&two, "other", "new");
+    two.sync().unwrap();
+    two.commit(Lsn(2)).unwrap();
+
+    one.promise(Epoch(2), Some(2)).unwrap();
+    one.step_down().unwrap();
+    assert!(matches!(one.truncate(Lsn::ZERO), Err(Error::Log(_))), "committed records stay");
+    let history = two.log().history();
+    let own = one.log().history();
+    let common = history.common_point(two.log().end().lsn, &own, one.log().end().lsn);
+    assert_eq!(common, Some(kept.lsn));
+    let dropped = one.truncate(kept.lsn).unwrap();
+    assert_eq!((dropped.first_lsn, dropped.last.lsn), (Lsn(2), Lsn(3)));
+    ship(&two, &one);
+    one.sync().unwrap();
+    one.commit(Lsn(2)).unwrap();
+    assert_eq!(value(&one, "key").as_deref(), Some("kept"));
+    assert_eq!(value(&one, "other").as_deref(), Some("new"));
+    assert_eq!(
+        one.snapshot().state_hash().unwrap(),
+        two.snapshot().state_hash().unwrap(),
+        "state hashes"
+    );
+}
+
+#[test]
+fn what_is_not_known_to_be_committed_waits_in_the_log_after_a_restart() {
+    let disk = SimDisk::new(1);
+    let one = primary(&disk, 3);
+    insert(&one, "first", "1");
+    one.sync().unwrap();
+    one.commit(Lsn(1)).unwrap();
+    insert(&one, "second", "2");
+    one.sync().unwrap();
+    assert_eq!(one.checkpoint().unwrap(), Lsn::ZERO, "the memtable ends past the commit LSN");
+    let disk = disk.crash(Survivors::Nothing);
+    let one = open(&disk);
+    assert!(!one.is_primary());
+    assert_eq!((one.log().end().lsn, one.visible_lsn()), (Lsn(2), Lsn(1)));
+    assert_eq!(one.manifest().promised_epoch, Epoch(3));
+    assert_eq!(value(&one, "second"), None);
+    one.commit(Lsn(2)).unwrap();
+    assert_eq!(value(&one, "second").as_deref(), Some("2"));
+    assert_eq!(one.checkpoint().unwrap(), Lsn(2));
+}
+
+#[test]
+fn promises_are_kept_across_restarts_and_never_go_back() {
+    let disk = SimDisk::new(1);
+    let one = open(&disk);
+    one.promise(Epoch(4), None).unwrap();
+    one.promise(Epoch(4), Some(2)).unwrap();
+    one.promise(Epoch(4), Some(2)).unwrap();
+    for (epoch, vote) in [(4, Some(3)), (4, None), (3, Some(2))] {
+        let refused = one.promise(Epoch(epoch), vote).unwrap_err();
+        assert!(matches!(refused, Error::Log(mainstay_wal::Error::StaleEpoch { .. })), "{refused}");
+    }
+    let one = open(&disk.crash(Survivors::Nothing));
+    assert_eq!((one.manifest().promised_epoch, one.manifest().vote), (Epoch(4), Some(2)));
+    assert!(one.begin_epoch(Epoch(3)).is_err());
+
+    let two = primary(&SimDisk::new(2), 5);
+    insert(&two, "key", "of an epoch that was not promised");
+    let run = two.log().reader(Lsn(1), Bound::Appended).unwrap().read_run().unwrap().unwrap();
+    let refused = one.append_frames(LogId::ZERO, run.frames()).unwrap_err();
+    assert!(matches!(refused, Error::Log(mainstay_wal::Error::BadFrames { .. })), "{refused}");
+    assert_eq!(one.log().end(), LogId::ZERO);
+}
+
+#[test]
+fn a_directory_is_of_one_node_or_of_a_cluster_and_is_converted_on_request() {
+    let disk = SimDisk::new(1);
+    let shared = || Arc::new(disk.clone());
+    let db = options().open_on(shared()).unwrap();
+    db.insert("ada", "1815").unwrap();
+    db.close().unwrap();
+    let refused = ReplicaEngine::open(shared(), None, options(), identity(1), CLUSTER).unwrap_err();
+    assert!(matches!(refused, Error::OtherCluster { .. }), "{refused}");
+
+    ReplicaEngine::convert(shared(), None, options(), identity(1), CLUSTER).unwrap();
+    let operations = disk.operations();
+    let refused = Engine::open(shared(), None, options(), identity(1)).unwrap_err();
+    assert!(matches!(refused, Error::Replicated { .. }), "{refused}");
+    let other = ClusterId(78);
+    let refused = ReplicaEngine::open(shared(), None, options(), identity(1), other).unwrap_err();
+    assert!(matches!(refused, Error::OtherCluster { .. }), "{refused}");
+    assert_eq!(disk.operations(), operations, "a refused opening changes nothing");
+    let one = open(&disk);
+    assert_eq!(value(&one, "ada").as_deref(), Some("1815"));
+    assert_eq!(one.commit_lsn(), Lsn(1));
+}
+
+fn chunks(replica: &ReplicaEngine) -> Vec<Vec<u8>> {
+    let mut stream = replica.image_stream().unwrap();
+    std::iter::from_fn(|| stream.next_chunk().unwrap()).collect()
+}
+
+fn build(replica: &ReplicaEngine, chunks: &[Vec<u8>]) -> crate::Result<ImageBuilder> {
+    let mut image = replica.begin_install()?;
+    for chunk in chunks {
+        image.take(chunk)?;
+    }
+    Ok(image)
+}
+
+fn hash(replica: &ReplicaEngine) -> u64 {
+    replica.snapshot().state_hash().unwrap()
+}
+
+/// A primary with entries in the Store and in the log, all committed.
+fn with_entries(seed: u64) -> ReplicaEngine {
+    let one = primary(&SimDisk::new(seed), 1);
+    one.create_keyspace("users").unwrap();
+    for number in 0..50 {
+        insert(&one, &format!("key {number}"), &"x".repeat(number * 10));
+    }
+    one.sync().unwrap();
+    one.commit(Lsn::MAX).unwrap();
+    one.checkpoint().unwrap();
+    insert(&one, "key 7", "overwritten");
+    one.sync().unwrap();
+    one.commit(Lsn::MAX).unwrap();
+    one
+}
+
+#[test]
+fn an_image_is_consistent_though_writes_and_checkpoints_go_on_under_it() {
+    let one = with_entries(1);
+    let (users, _) = one.create_keyspace("users").unwrap();
+    let mut stream = one.image_stream().unwrap();
+    let mut chunks = Vec::new();
+    while let Some(chunk) = stream.next_chunk().unwrap() {
+        chunks.push(chunk);
+        if chunks.len() > 3 {
+            continue;
+        }
+        let mut batch = Batch::new();
+        batch.remove_prefix(&default(&one), "key 1");
+        batch.insert(&users, format!("user {}", chunks.len()), "value");
+        one.append(&batch).unwrap();
+        one.sync().unwrap();
+        one.commit(Lsn::MAX).unwrap();
+        one.checkpoint().unwrap();
+    }
+    insert(&one, "not", "committed");
+    let disk = SimDisk::new(2);
+    let mut two = open(&disk);
+    two.promise(Epoch(1), None).unwrap();
+    let (before, old_default) = (two.snapshot(), default(&two));
+    let image = build(&two, &chunks).unwrap();
+    assert!(matches!(two.begin_install(), Err(Error::Busy { .. })), "one image at a time");
+    let end = two.install(image).unwrap();
+    assert_eq!(before.get(&old_default, "key 7").unwrap(), None);
+    assert_eq!(value(&two, "key 7").as_deref(), Some("overwritten"));
+    assert!(end.lsn.0 >= 53, "{end}");
+    assert_eq!(two.visible_lsn(), end.lsn);
+    assert_eq!(two.log().end_and_chain(), one.log().locate(end.lsn).unwrap());
+    ship(&one, &two);
+    for replica in [&one, &two] {
+        replica.sync().unwrap();
+        replica.commit(Lsn::MAX).unwrap();
+    }
+    assert_eq!(hash(&one), hash(&two));
+    drop(before);
+    let names = |disk: &SimDisk| -> Vec<String> {
+        let names = disk.list("").unwrap();
+        names.into_iter().filter(|name| name.starts_with("store-")).collect()
+    };
+    assert_eq!(names(&disk), ["store-1", "store-2"], "a snapshot still read the old one");
+    let disk = disk.crash(Survivors::Nothing);
+    let two = open(&disk);
+    assert_eq!(names(&disk), ["store-2"]);
+    assert_eq!(two.log().end_and_chain(), one.log().end_and_chain());
+    two.commit(Lsn::MAX).unwrap();
+    assert_eq!(hash(&one), hash(&two));
+}
+
+#[test]
+fn a_damaged_or_mixed_up_image_is_refused_and_the_node_stays_as_it_was() {
+    let one = with_entries(1);
+    let chunks = chunks(&one);
+    assert!(chunks.len() >= 4, "{} chunks", chunks.len());
+    let mut two = open(&SimDisk::new(2));
+    let refuse = |chunks: &[Vec<u8>]| match build(&two, chunks) {
+        Err(Error::Backup { .. }) => {}
+        other => panic!("{other:?}"),
+    };
+    for at in 0..chunks.len() {
+        let mut flipped = chunks.clone();
+        let bit = at * 7919 % (flipped[at].len() * 8);
+        flipped[at][bit / 8] ^= 1 << (bit % 8);
+        refuse(&flipped);
+        let mut without = chunks.clone();
+        without.remove(at);
+        if at + 1 < chunks.len() {
+            refuse(&without);
+        }
+        let mut cut = chunks.clone();
+        cut[at].pop();
+        refuse(&cut);
+        let mut twice = chunks.clone();
+        twice.insert(at, chunks[at].clone());
+        refuse(&twice);
+    }
+    let other =
+        ReplicaEngine::open(Arc::new(SimDisk::new(3)), None, options(), identity(3), ClusterId(78));
+    assert!(matches!(build(&other.unwrap(), &chunks), Err(Error::Backup { .. })), "other cluster");
+
+    let image = build(&two, &chunks[..chunks.len() - 1]).unwrap();
+    assert!(!image.is_complete());
+    assert!(matches!(two.install(image), Err(Error::Backup { .. })), "incomplete");
+    let image = build(&two, &chunks).unwrap();
+    assert!(matches!(two.install(image), Err(Error::Backup { .. })), "an epoch not promised");
+    assert_eq!((two.log().end(), two.visible_lsn()), (LogId::ZERO, Lsn::ZERO));
+    two.promise(Epoch(1), None).unwrap();
+    let image = build(&two, &chunks).unwrap();
+    two.install(image).unwrap();
+    let again = build(&two, &chunks).unwrap();
+    two.install(again).unwrap();
+    assert_eq!(hash(&one), hash(&two));
+}
+
+/// A follower whose log went another way, behind what is committed.
+fn diverged(disk: &SimDisk) -> ReplicaEngine {
+    let two = primary(disk, 1);
+    insert(&two, "old", "committed");
+    two.sync().unwrap();
+    two.commit(Lsn(1)).unwrap();
+    two.checkpoint().unwrap();
+    for number in 0..100 {
+        insert(&two, &format!("lost {number}"), "never committed");
+    }
+    two.sync().unwrap();
+    two.promise(Epoch(2), None).unwrap();
+    two.step_down().unwrap();
+    two
+}
+
+/// After a crash: the node is as it was, or it is the image.
+fn check_crash(disk: &SimDisk, old: u64, new: u64, end: LogId, context: &str) -> bool {
+    let two = open(disk);
+    let found = hash(&two);
+    let installed = two.log().first_lsn() > Lsn(1);
+    if installed {
+        assert_eq!((found, two.visible_lsn()), (new, end.lsn), "{context}");
+        assert_eq!(two.log().end(), end, "{context}");
+        assert_eq!(two.log().first_lsn(), end.lsn.next(), "{context}");
+    } else {
+        assert_eq!((found, two.visible_lsn()), (old, Lsn(1)), "{context}");
+        assert_eq!(two.log().end(), LogId { epoch: Epoch(1), lsn: Lsn(101) }, "{context}");
+    }
+    let stores = disk.list("").unwrap().into_iter().filter(|name| name.starts_with("store-"));
+    assert_eq!(stores.count(), 1, "{context}");
+    // The node goes on.
+    two.promise(Epoch(3), None).unwrap();
+    two.begin_epoch(Epoch(3)).unwrap();
+    insert(&two, "next", "record");
+    two.sync().unwrap();
+    two.commit(Lsn::MAX).unwrap();
+    assert_eq!(value(&two, "next").as_deref(), Some("record"), "{context}");
+    installed
+}
+
+#[test]
+fn a_crash_anywhere_in_an_installation_leaves_the_old_state_or_the_new_one() {
+    let one = with_entries(1);
+    let chunks = chunks(&one);
+    let end = one.log().end();
+    let disk = SimDisk::new(2);
+    let old = hash(&diverged(&disk));
+    let disk = disk.crash(Survivors::Nothing);
+    let install = |disk: &SimDisk| -> crate::Result<()> {
+        let shared = Arc::new(disk.clone());
+        let mut two = ReplicaEngine::open(shared, None, options(), identity(1), CLUSTER)?;
+        let image = build(&two, &chunks)?;
+        two.install(image)?;
+        Ok(())
+    };
+    let whole = disk.fork();
+    install(&whole).unwrap();
+    let (mut before, mut after) = (0, 0);
+    for at in 1..=whole.operations() {
+        for survivors in Survivors::all(at) {
+            let cut = disk.fork();
+            cut.crash_at(at);
+            // The crash may come when everything is closed, after all is done.
+            drop(install(&cut));
+            let context = format!("crash at operation {at}, {survivors:?}");
+            let found = cut.crash(survivors);
+            // And again while it recovers from that.
+            let again = found.fork();
+            again.crash_at(1 + at % 12);
+            drop(ReplicaEngine::open(
+                Arc::new(again.clone()),
+                None,
+                options(),
+                identity(1),
+                CLUSTER,
+            ));
+            let twice = again.crash(survivors);
+            let installed = check_crash(&found, old, hash(&one), end, &context);
+            let context = format!("{context}, twice");
+            assert_eq!(check_crash(&twice, old, hash(&one), end, &context), installed, "{context}");
+            *if installed { &mut after } else { &mut before } += 1;
+        }
+    }
+    assert!(before > 50 && after > 20, "{before} with the old state, {after} with the new one");
+}
+
+#[test]
+fn a_disk_that_fails_in_an_installation_leaves_the_old_state_or_the_new_one() {
+    let one = with_entries(1);
+    let chunks = chunks(&one);
+    let end = one.log().end();
+    let disk = SimDisk::new(2);
+    let old = hash(&diverged(&disk));
+    let disk = disk.crash(Survivors::Nothing);
+    let whole = disk.fork();
+    let mut two = open(&whole);
+    let opened = whole.operations();
+    let image = build(&two, &chunks).unwrap();
+    two.install(image).unwrap();
+    let all = whole.operations();
+    drop(two);
+    for at in opened + 1..=all {
+        let failing = disk.fork();
+        let mut two = open(&failing);
+        failing.fail(Fault::at_operation(at));
+        let installed = build(&two, &chunks).and_then(|image| two.install(image));
+        if installed.is_err() {
+            let refused = two.engine.check().is_err() || two.log().refusal().is_some();
+            assert!(refused || hash(&two) == old, "operation {at}: {installed:?}");
+        }
+        drop(two);
+        let context = format!("failure of operation {at}: {installed:?}");
+        let is_new =
+            check_crash(&failing.crash(Survivors::Nothing), old, hash(&one), end, &context);
+        assert!(is_new || installed.is_err(), "{context}");
+    }
+}
