@@ -76,7 +76,7 @@ impl Transport for Loop {
         let sent = self.sent.replace(self.sent.get() + 1);
         let mut queue = self.outgoing.lock().unwrap();
         let is_full = queue.len() >= QUEUE_FRAMES
-            || (self.habit == Habit::StaysFull && sent > QUEUE_FRAMES && bytes == 65_536);
+            || (self.habit == Habit::StaysFull && sent >= QUEUE_FRAMES && bytes == 65_536);
         if is_full {
             return match self.habit {
                 Habit::TakesEverything => Ok(()),
