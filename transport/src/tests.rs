@@ -123,7 +123,8 @@ fn each_broken_rule_is_noticed() {
     ];
     for (habit, named) in broken {
         let panic = catch_unwind(AssertUnwindSafe(|| check(|| pair(habit)))).unwrap_err();
-        let text = panic.downcast_ref::<String>().map_or("", String::as_str);
+        let literal = panic.downcast_ref::<&str>().copied().unwrap_or_default();
+        let text = panic.downcast_ref::<String>().map_or(literal, String::as_str);
         assert!(text.contains(named), "{habit:?}: {text}");
     }
 }
