@@ -185,8 +185,14 @@ impl<C: Commit> Transaction<C> {
             return committer.nothing_written(snapshot.lsn());
         }
         let batch = writes.batch();
-        let check = Check::begin(&snapshot, reads.into_inner().finish())?;
-        committer.append(batch, &mut || check.finish())
+        match Check::begin(&snapshot, reads.into_inner().finish()) {
+            Ok(check) => committer.append(batch, &mut || check.finish()),
+            // Found early, but told in the same way: when the other write is visible.
+            Err(Error::Conflict { lsn }) => {
+                committer.append(batch, &mut || Err(Error::Conflict { lsn }))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     fn write(&mut self, keyspace: &KeyspaceRef, key: &[u8], value: Option<&[u8]>) -> Result<()> {

@@ -1,3 +1,5 @@
+mod interleaved;
+mod kept;
 mod model;
 pub(crate) mod store;
 mod threads;

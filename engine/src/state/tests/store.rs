@@ -3,29 +3,82 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use mainstay_wal::Lsn;
 use parking_lot::Mutex;
 
 use crate::bytes::{Key, Value};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::keyspace::KeyspaceId;
 use crate::store::{Store, StoreIter, StoreOp, StoreUsage};
 
 type Content = BTreeMap<(KeyspaceId, Key), Value>;
 
-#[derive(Debug, Default)]
+/// What happens between a read's look at the content and its return.
+type Meanwhile = Box<dyn FnMut() + Send>;
+
+#[derive(Default)]
 pub(crate) struct LooseStore {
     content: Arc<Mutex<Content>>,
+    meanwhile: Arc<Mutex<Option<Meanwhile>>>,
     applied: Mutex<Lsn>,
+    fails_reads: AtomicBool,
+    fails_after_applying: AtomicBool,
+}
+
+impl std::fmt::Debug for LooseStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("LooseStore")
+    }
+}
+
+/// Runs what was asked for. Reads that it makes itself are left alone.
+fn run(meanwhile: &Mutex<Option<Meanwhile>>) {
+    let taken = meanwhile.lock().take();
+    if let Some(mut taken) = taken {
+        taken();
+        meanwhile.lock().get_or_insert(taken);
+    }
 }
 
 impl LooseStore {
+    /// From now on `meanwhile` runs within every read, after it has looked: as if another thread
+    /// came in between.
+    pub(crate) fn meanwhile(&self, meanwhile: impl FnMut() + Send + 'static) {
+        *self.meanwhile.lock() = Some(Box::new(meanwhile));
+    }
+
+    pub(crate) fn undisturbed(&self) {
+        *self.meanwhile.lock() = None;
+    }
+
+    /// From now on every read that begins fails.
+    pub(crate) fn fail_reads(&self, fail: bool) {
+        self.fails_reads.store(fail, Ordering::Relaxed);
+    }
+
+    /// From now on what is applied is applied, and then there is an error.
+    pub(crate) fn fail_after_applying(&self, fail: bool) {
+        self.fails_after_applying.store(fail, Ordering::Relaxed);
+    }
+
+    pub(crate) fn insert(&self, keyspace: KeyspaceId, key: Key, value: Value) {
+        self.content.lock().insert((keyspace, key), value);
+    }
+
+    fn fail_if(fails: &AtomicBool) -> Result<()> {
+        if !fails.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let reason = Arc::from("it was told to fail");
+        Err(Error::Store { kind: "loose", operation: "work", reason, damaged: false })
+    }
+
     pub(crate) fn content(&self) -> Content {
         self.content.lock().clone()
     }
 
-    /// Applies an operation, or only looks whether the contract is kept.
     fn apply_one(content: &mut Content, op: &StoreOp) {
         match op {
             StoreOp::Insert { keyspace, key, value } => {
@@ -67,7 +120,10 @@ impl Store for LooseStore {
     }
 
     fn get(&self, keyspace: KeyspaceId, key: &[u8]) -> Result<Option<Value>> {
-        Ok(self.content.lock().get(&(keyspace, Key::from(key))).cloned())
+        Self::fail_if(&self.fails_reads)?;
+        let value = self.content.lock().get(&(keyspace, Key::from(key))).cloned();
+        run(&self.meanwhile);
+        Ok(value)
     }
 
     fn range(
@@ -76,8 +132,10 @@ impl Store for LooseStore {
         lower: Bound<&[u8]>,
         upper: Bound<&[u8]>,
     ) -> Result<StoreIter> {
+        Self::fail_if(&self.fails_reads)?;
         Ok(Box::new(LooseIter {
             content: Arc::clone(&self.content),
+            meanwhile: Arc::clone(&self.meanwhile),
             keyspace,
             lower: lower.map(Key::from),
             upper: upper.map(Key::from),
@@ -92,6 +150,7 @@ impl Store for LooseStore {
         for op in ops {
             Self::apply_one(&mut self.content.lock(), op);
         }
+        Self::fail_if(&self.fails_after_applying)?;
         let mut applied = self.applied.lock();
         *applied = (*applied).max(up_to);
         Ok(())
@@ -112,6 +171,7 @@ impl Store for LooseStore {
 
 struct LooseIter {
     content: Arc<Mutex<Content>>,
+    meanwhile: Arc<Mutex<Option<Meanwhile>>>,
     keyspace: KeyspaceId,
     lower: Bound<Key>,
     upper: Bound<Key>,
@@ -136,12 +196,16 @@ impl Iterator for LooseIter {
     type Item = Result<(Key, Value)>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.find(false).map(Ok)
+        let found = self.find(false);
+        run(&self.meanwhile);
+        found.map(Ok)
     }
 }
 
 impl DoubleEndedIterator for LooseIter {
     fn next_back(&mut self) -> Option<Self::Item> {
-        self.find(true).map(Ok)
+        let found = self.find(true);
+        run(&self.meanwhile);
+        found.map(Ok)
     }
 }
