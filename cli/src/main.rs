@@ -1,2 +1,7 @@
 //! The `mainstay` command.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    mainstay_cli::run().into()
+}

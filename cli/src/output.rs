@@ -1,6 +1,6 @@
 //! The standard output: tables for people, JSON for programs, colours on a terminal alone.
 
-use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
+use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
 
 use serde_json::Value as Json;
 
@@ -9,7 +9,8 @@ use crate::escape::{escape, hex};
 /// Where a command prints. Buffered; [`Output::finish`] gives out what is left.
 #[derive(Debug)]
 pub struct Output {
-    out: BufWriter<StdoutLock<'static>>,
+    /// Not locked: the children of demo and tests print from several threads.
+    out: BufWriter<Stdout>,
     colours: bool,
 }
 
@@ -31,7 +32,7 @@ impl Output {
         let stdout = io::stdout();
         let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let colours = stdout.is_terminal() && !refused;
-        Output { out: BufWriter::new(stdout.lock()), colours }
+        Output { out: BufWriter::new(stdout), colours }
     }
 
     /// A line of text.

@@ -43,7 +43,12 @@ fn stated_path(text: &str, module: &str, directory: &str) -> Option<String> {
     let before = text.lines().zip(text.lines().skip(1));
     let (stated, _) = before.into_iter().find(|(_, line)| line.trim().ends_with(&declaration))?;
     let path = stated.trim().strip_prefix("#[path = \"")?.strip_suffix("\"]")?;
-    let mut parts: Vec<&str> = directory.split('/').collect();
+    resolved(directory, path)
+}
+
+/// A path that begins in `directory`, from the top of the tree.
+fn resolved(directory: &str, path: &str) -> Option<String> {
+    let mut parts: Vec<&str> = directory.split('/').filter(|part| !part.is_empty()).collect();
     for part in path.split('/') {
         if part == ".." {
             parts.pop()?;
@@ -75,7 +80,8 @@ fn roots(tree: &Tree) -> Vec<String> {
     for (manifest, text) in tree.with_ending("Cargo.toml") {
         let base = manifest.trim_end_matches("Cargo.toml");
         let tables = tables(text);
-        roots.extend(tables.iter().filter_map(stated_root).map(|path| format!("{base}{path}")));
+        let stated = tables.iter().filter_map(stated_root);
+        roots.extend(stated.filter_map(|path| resolved(base, &path)));
         roots.extend(["src/lib.rs", "src/main.rs", "build.rs"].map(|path| format!("{base}{path}")));
         let package = tables.iter().find(|table| table.heading == "package");
         let finds = |key: &str| package.is_some_and(|package| package.value(key) != Some("false"));

@@ -63,8 +63,8 @@ pub struct Shape {
     /// column from 1. By default the first column; for ndjson the field `key` as `mainstay export` writes
     /// it. For lines the only choice is `number`: the line's number, with leading zeros to twelve digits.
     pub key: Option<String>,
-    /// The column or field that is the value. By default the whole row: as a JSON object (as an array without a header), or, for
-    /// ndjson, as it stands. Not for lines and pairs.
+    /// The column or field that is the value. By default the whole row: as a JSON object (as an array without a
+    /// header), or, for ndjson, as it stands. Not for lines and pairs.
     pub value: Option<String>,
     /// Bounds on rows.
     pub limits: Limits,

@@ -1,0 +1,42 @@
+//! `mainstay wal`: looks at the log of a database.
+
+mod dump;
+mod stats;
+mod verify;
+
+use clap::{Args, Subcommand};
+
+pub(crate) use verify::faults;
+
+use crate::exit::{Exit, Failure};
+use crate::output::Output;
+
+const AFTER: &str = "\
+All of them only read: they take no lock and change no byte, and on a damaged directory they show what can be
+read. While a program writes to the database, its last group may look torn.";
+
+/// Arguments of `mainstay wal`.
+#[derive(Args, Debug)]
+#[command(after_help = AFTER)]
+pub(crate) struct WalArgs {
+    #[command(subcommand)]
+    command: WalCommand,
+}
+
+#[derive(Subcommand, Debug)]
+enum WalCommand {
+    /// Print the records.
+    Dump(dump::DumpArgs),
+    /// Print sizes and counts of the segments.
+    Stats(stats::StatsArgs),
+    /// Check every byte.
+    Verify(verify::VerifyArgs),
+}
+
+pub(crate) fn run(args: &WalArgs, output: &mut Output) -> Result<Exit, Failure> {
+    match &args.command {
+        WalCommand::Dump(args) => dump::run(args, output),
+        WalCommand::Stats(args) => stats::run(args, output),
+        WalCommand::Verify(args) => verify::run(args, output),
+    }
+}
