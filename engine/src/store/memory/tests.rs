@@ -22,7 +22,7 @@ enum Step {
     MakeDurable,
 }
 
-/// Writes enough garbage for two rewrites.
+/// Writes enough garbage for some rewrites, and then so many pieces at once that their slots are in several sectors.
 fn workload() -> Vec<Step> {
     let mut steps = Vec::new();
     for number in 1..=24u64 {
@@ -49,6 +49,12 @@ fn workload() -> Vec<Step> {
             steps.push(Step::MakeDurable);
         }
     }
+    for number in 0..40u8 {
+        let key = Key::from(format!("small {}", number % 7).as_str());
+        let value = Value::from(vec![number]);
+        steps.push(Step::Apply(vec![StoreOp::Insert { keyspace: OTHER, key, value }]));
+    }
+    steps.push(Step::MakeDurable);
     steps
 }
 
@@ -177,15 +183,10 @@ fn check_whole(store: &MemoryStore, steps: &[Step], count: usize, what: &str) {
     assert!(found == expected, "{what}: the content is wrong");
 }
 
-fn policies(seed: u64) -> [Survivors; 6] {
-    [
-        Survivors::Nothing,
-        Survivors::Everything,
-        Survivors::Prefix { seed },
-        Survivors::RandomSectors { seed },
-        Survivors::RandomSectors { seed: seed + 1_000_000 },
-        Survivors::RandomSectors { seed: seed + 2_000_000 },
-    ]
+fn policies(seed: u64, random: u64) -> Vec<Survivors> {
+    let seeds = (0..random).map(|number| seed + number * 1_000_000);
+    let policies = [Survivors::Nothing, Survivors::Everything, Survivors::Prefix { seed }];
+    policies.into_iter().chain(seeds.map(|seed| Survivors::RandomSectors { seed })).collect()
 }
 
 fn open(disk: &SimDisk) -> Result<MemoryStore> {
@@ -205,7 +206,7 @@ fn a_power_cut_leaves_the_durable_state_and_any_subset_of_later_pieces() {
         disk.crash_at(crash_at);
         let (outcome, result) = run(&disk, &steps);
         assert!(result.is_err() && disk.has_crashed(), "operation {crash_at} was not reached");
-        for survivors in policies(crash_at) {
+        for survivors in policies(crash_at, 12) {
             let what = format!("crash at operation {crash_at}, {survivors:?}");
             let disk = disk.crash(survivors);
             let store = match open(&disk) {
@@ -250,7 +251,7 @@ fn a_second_power_cut_while_the_first_is_repaired_loses_nothing_durable() {
             let mut outcome = outcome.clone();
             let finished =
                 outcome.replay(&open(&disk).unwrap(), &pieces(&steps, given), &what).is_ok();
-            for survivors in policies(second) {
+            for survivors in policies(second, 2) {
                 let what = format!("{what}, {survivors:?}");
                 let store = open(&disk.crash(survivors)).unwrap();
                 outcome.check_subset(&store, &what);
@@ -285,7 +286,7 @@ fn a_disk_that_fails_gives_an_error_and_loses_nothing_durable() {
             if !outcome.created {
                 continue;
             }
-            for survivors in policies(number) {
+            for survivors in policies(number, 2) {
                 let disk = disk.crash(survivors);
                 let store = open(&disk).unwrap_or_else(|error| panic!("{what}: {error}"));
                 let given = outcome.given.len();

@@ -1,9 +1,15 @@
 //! What sled does to us, and what we do about it. That it keeps the contract is shown by `conformance`.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
+use super::core::Handles;
+use super::entry::CHUNK_BYTES;
+use super::files::DATA_FILE;
+use super::write::{Care, SEGMENT_BYTES};
 use super::*;
 use crate::store::{StoreKind, StorePlace, destroy, open_store, open_store_read_only};
 
