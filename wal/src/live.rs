@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 
 use crate::disk::DiskFile;
 use crate::ids::{Lsn, SegmentNumber};
+use crate::scan::ExtentEnd;
 use crate::segment::SegmentHeader;
 
 /// One place in the sparse index for at least so many bytes of log.
@@ -86,6 +87,15 @@ impl LiveSegments {
     pub(crate) fn holding(&self, lsn: Lsn) -> Option<&Arc<LiveSegment>> {
         let after = self.segments.partition_point(|segment| segment.header.first_lsn <= lsn);
         after.checked_sub(1).and_then(|at| self.segments.get(at))
+    }
+
+    /// Where the part of the log ends that a segment holds; `None` for the last one.
+    pub(crate) fn end_of(&self, number: SegmentNumber) -> Option<ExtentEnd> {
+        let after = self.segments.partition_point(|segment| segment.number() <= number);
+        self.segments.get(after).map(|next| ExtentEnd {
+            last_lsn: next.header.first_lsn.previous(),
+            chain: next.header.chain_before,
+        })
     }
 
     pub(crate) fn last(&self) -> Option<&Arc<LiveSegment>> {

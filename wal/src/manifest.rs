@@ -29,6 +29,8 @@ pub const STORE_KIND_LIMIT_BYTES: usize = 64;
 pub const STORE_DIRECTORY_LIMIT_BYTES: usize = 256;
 
 const MAGIC: [u8; 8] = *b"MSTAYMAN";
+/// There is always a next one.
+const LAST_GENERATION: u64 = u64::MAX / 2;
 const FLAG_REPLICATED: u32 = 1;
 const FLAG_VOTE: u32 = 2;
 const FLAG_RESET: u32 = 4;
@@ -176,6 +178,13 @@ impl Manifest {
             return Err(ManifestError::Field("bytes behind the last field are not zero"));
         }
         let vote = u64_at(bytes, VOTE);
+        if flags & FLAG_VOTE == 0 && vote != 0 {
+            return Err(ManifestError::Field("a vote that is not set"));
+        }
+        let generation = u64_at(bytes, GENERATION);
+        if generation > LAST_GENERATION {
+            return Err(ManifestError::Field("a generation beyond the last that exists"));
+        }
         let has_reset = flags & FLAG_RESET != 0;
         if !has_reset && !is_blank(&bytes[RESET_EPOCH_START..END]) {
             return Err(ManifestError::Field("the reset is half there"));
@@ -209,7 +218,7 @@ impl Manifest {
         };
         match manifest.fault() {
             Some(fault) => Err(ManifestError::Field(fault)),
-            None => Ok((u64_at(bytes, GENERATION), manifest)),
+            None => Ok((generation, manifest)),
         }
     }
 

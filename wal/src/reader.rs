@@ -13,6 +13,7 @@ use crate::ids::{Chain, Epoch, LogId, Lsn};
 use crate::live::LiveSegment;
 use crate::log::Log;
 use crate::read_ahead::ReadAhead;
+use crate::scan::ExtentEnd;
 use crate::segment;
 
 /// Up to where a [`Reader`] reads.
@@ -93,7 +94,8 @@ enum Source {
     /// Nothing to read yet.
     End,
     Memory(RunBytes, Range<usize>),
-    Segment(Arc<LiveSegment>),
+    /// With the place where the segment's part of the log ends, if another one follows.
+    Segment(Arc<LiveSegment>, Option<ExtentEnd>),
 }
 
 impl Log {
@@ -156,7 +158,7 @@ impl Reader {
                 bytes,
                 range,
             },
-            Source::Segment(segment) => self.read_group(segment)?,
+            Source::Segment(segment, end) => self.read_group(segment, end)?,
         };
         let run = cut(run, self.next, limit);
         self.next = run.last.lsn.next();
@@ -220,13 +222,16 @@ impl Reader {
             return Ok((Source::Memory(bytes, group.frames.clone()), limit));
         }
         match core.segments.holding(self.next) {
-            Some(segment) => Ok((Source::Segment(segment.clone()), limit)),
+            Some(segment) => {
+                let end = core.segments.end_of(segment.number());
+                Ok((Source::Segment(segment.clone(), end), limit))
+            }
             None => unreachable!("LSN {} lies between {first_lsn} and {limit}", self.next),
         }
     }
 
     /// Reads the group that holds the next record from a segment's file.
-    fn read_group(&mut self, segment: Arc<LiveSegment>) -> Result<Run> {
+    fn read_group(&mut self, segment: Arc<LiveSegment>, end: Option<ExtentEnd>) -> Result<Run> {
         let fits = |cursor: &Cursor| {
             cursor.segment.number() == segment.number() && cursor.next <= self.next
         };
@@ -235,7 +240,7 @@ impl Reader {
             None => Cursor::new(segment, self.next),
         };
         let run = loop {
-            let run = cursor.read_group(self.next)?;
+            let run = cursor.read_group(self.next, end)?;
             if run.last.lsn >= self.next {
                 break run;
             }
@@ -246,11 +251,15 @@ impl Reader {
 
     /// The identity of the record at which this reader was made, and the chain up to it.
     pub(crate) fn locate(&mut self, lsn: Lsn) -> Result<(LogId, Chain)> {
-        let segment = self.log.shared.commit.lock().segments.holding(lsn).cloned();
-        let Some(segment) = segment else {
+        let holding = {
+            let core = self.log.shared.commit.lock();
+            let segment = core.segments.holding(lsn).cloned();
+            segment.map(|segment| (core.segments.end_of(segment.number()), segment))
+        };
+        let Some((end, segment)) = holding else {
             return Err(Error::LogTruncated { requested: lsn, first_lsn: self.log.first_lsn() });
         };
-        let run = self.read_group(segment)?;
+        let run = self.read_group(segment, end)?;
         let mut chain = run.chain_before_group;
         let mut found = LogId::ZERO;
         for frame in Frames::new(run.frames()) {
@@ -296,12 +305,12 @@ impl Cursor {
     }
 
     /// Reads and checks the group at this place, and moves behind it. `wanted` is named in errors.
-    fn read_group(&mut self, wanted: Lsn) -> Result<Run> {
-        let run = match self.try_group(wanted) {
+    fn read_group(&mut self, wanted: Lsn, end: Option<ExtentEnd>) -> Result<Run> {
+        let run = match self.try_group(wanted, end) {
             // What was read ahead, before the log's end came this far, is out of date by now.
             Err(Error::Corrupt { .. }) => {
                 self.read_ahead.forget();
-                self.try_group(wanted)?
+                self.try_group(wanted, end)?
             }
             other => other?,
         };
@@ -310,7 +319,7 @@ impl Cursor {
         Ok(run)
     }
 
-    fn try_group(&mut self, wanted: Lsn) -> Result<Run> {
+    fn try_group(&mut self, wanted: Lsn, end: Option<ExtentEnd>) -> Result<Run> {
         let name = segment::file_name(self.segment.number());
         let io = |error| Error::io("read", name.clone(), error);
         let bytes = self.read_ahead.at(self.offset, GROUP_HEADER_BYTES).map_err(io)?;
@@ -321,8 +330,15 @@ impl Cursor {
         let offset = self.offset + GROUP_HEADER_BYTES as u64;
         let length = header.byte_length as usize;
         let frames = self.read_ahead.at(offset, length).map_err(io)?;
-        let last = match header.check_body(Epoch::ZERO, frames) {
-            Ok(contents) => contents.last,
+        let checked = match end {
+            // The log was cut inside this group; what lies behind the cut is no part of it.
+            Some(end) if header.last_lsn() > end.last_lsn => {
+                header.check_kept(Epoch::ZERO, frames, end.last_lsn, end.chain)
+            }
+            _ => header.check_body(Epoch::ZERO, frames),
+        };
+        let (last, length) = match checked {
+            Ok(contents) => (contents.last, contents.bytes),
             Err(error) => return Err(self.corrupt(error.lsn, error.to_string())),
         };
         Ok(Run {

@@ -134,6 +134,37 @@ fn what_is_dropped_from_the_end_is_saved_and_stays_dropped() {
 }
 
 #[test]
+fn a_log_that_was_cut_inside_a_group_goes_on_with_other_records() {
+    let disk = SimDisk::new(1);
+    let log = create(&disk);
+    for lsn in 1..=5 {
+        log.append(&payload(lsn)).unwrap();
+    }
+    log.sync().unwrap();
+    assert_eq!(disk.files().len(), 2, "the group is in the first segment");
+    log.truncate_suffix(Lsn(2)).unwrap();
+    for lsn in 3..=4 {
+        log.append(format!("another {lsn}").as_bytes()).unwrap();
+    }
+    log.sync().unwrap();
+    let mut records = expected(1, 4);
+    records[2].1 = b"another 3".to_vec();
+    records[3].1 = b"another 4".to_vec();
+    assert_eq!(contents(&log, Lsn(1)), records);
+    log.close().unwrap();
+    drop(log);
+
+    // What lies behind the cut may be damaged: it is no part of the log any more.
+    let segment = crate::segment::file_name(crate::SegmentNumber(1));
+    let bytes = disk.read_file(&segment).unwrap();
+    let last = bytes.iter().rposition(|byte| *byte == 5).unwrap();
+    disk.flip_bit(&segment, last as u64, 0).unwrap();
+    let log = open(&disk).log;
+    assert_eq!(contents(&log, Lsn(1)), records);
+    assert_eq!(contents(&log, Lsn(2)), records[1..]);
+}
+
+#[test]
 fn retention_removes_whole_segments_and_holds_prevent_it() {
     let disk = SimDisk::new(5);
     let log = create(&disk);
