@@ -82,9 +82,9 @@ pub(crate) struct Memtable {
     tables: RwLock<BTreeMap<KeyspaceId, Table>>,
 }
 
-/// What an entry takes besides its key and value: its place in the tree, whose nodes are about two
-/// thirds full.
-const ENTRY_BYTES: usize = size_of::<(Key, Versions)>() * 3 / 2;
+/// What an entry takes besides its key and value: its place in the tree. Nodes are half full when keys
+/// come in order, and two thirds when they do not.
+const ENTRY_BYTES: usize = size_of::<(Key, Versions)>() * 2;
 /// How many keys are looked at under one lock when a range is searched through.
 const SEARCH_KEYS: usize = 1024;
 

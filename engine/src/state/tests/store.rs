@@ -15,7 +15,7 @@ use crate::store::{Store, StoreIter, StoreOp, StoreUsage};
 
 type Content = BTreeMap<(KeyspaceId, Key), Value>;
 
-/// What happens between a read's look at the content and its return.
+/// What happens in the middle of a read.
 type Meanwhile = Box<dyn FnMut() + Send>;
 
 #[derive(Default)]
@@ -43,8 +43,8 @@ fn run(meanwhile: &Mutex<Option<Meanwhile>>) {
 }
 
 impl LooseStore {
-    /// From now on `meanwhile` runs within every read, after it has looked: as if another thread
-    /// came in between.
+    /// From now on `meanwhile` runs within every read, before and after it looks: as if another
+    /// thread came in between.
     pub(crate) fn meanwhile(&self, meanwhile: impl FnMut() + Send + 'static) {
         *self.meanwhile.lock() = Some(Box::new(meanwhile));
     }
@@ -121,6 +121,7 @@ impl Store for LooseStore {
 
     fn get(&self, keyspace: KeyspaceId, key: &[u8]) -> Result<Option<Value>> {
         Self::fail_if(&self.fails_reads)?;
+        run(&self.meanwhile);
         let value = self.content.lock().get(&(keyspace, Key::from(key))).cloned();
         run(&self.meanwhile);
         Ok(value)
@@ -196,6 +197,7 @@ impl Iterator for LooseIter {
     type Item = Result<(Key, Value)>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        run(&self.meanwhile);
         let found = self.find(false);
         run(&self.meanwhile);
         found.map(Ok)
@@ -204,6 +206,7 @@ impl Iterator for LooseIter {
 
 impl DoubleEndedIterator for LooseIter {
     fn next_back(&mut self) -> Option<Self::Item> {
+        run(&self.meanwhile);
         let found = self.find(true);
         run(&self.meanwhile);
         found.map(Ok)
