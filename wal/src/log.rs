@@ -306,4 +306,6 @@ impl Log {
 }
 
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod tests;

@@ -215,4 +215,6 @@ impl Drop for Inner {
 }
 
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod tests;
