@@ -102,11 +102,15 @@ impl Log {
             if let Some(error) = core.refusal() {
                 return Err(error);
             }
-            let durable_end = core.durable.lsn.next();
-            let keep = core.keep_from(first_kept.min(durable_end));
+            // A segment may go once a record of the next one is durable: before that, the next one's
+            // header may not be written yet, and the directory would hold no log at all.
+            let durable = core.durable.lsn;
+            let keep = core.keep_from(first_kept.min(durable));
             let Some(segment) = core.segments.pop_below(keep) else {
                 let first = core.segments.first_lsn();
-                core.history.truncate_prefix(first);
+                // The epoch of the record before the first stands in the header of a segment that
+                // begins there, should everything behind it be dropped.
+                core.history.truncate_prefix(first.previous());
                 return Ok(first);
             };
             drop(core);
@@ -176,7 +180,7 @@ impl Log {
         let mut core = self.shared.commit.lock();
         core.history = history.clone();
         core.history.truncate_suffix(end.lsn);
-        core.history.truncate_prefix(end.lsn.next());
+        core.history.truncate_prefix(end.lsn);
         (core.end, core.end_chain) = (end, chain);
         core.epoch = core.epoch.max(end.epoch);
         self.begin_anew(core, true)?;
