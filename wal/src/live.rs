@@ -102,13 +102,6 @@ impl LiveSegments {
         self.segments.back()
     }
 
-    /// Where the contents of a segment end: before the first LSN of the next one. A group of it may
-    /// go on behind that, where a truncation dropped the rest.
-    pub(crate) fn end_of(&self, number: SegmentNumber) -> Option<Lsn> {
-        let after = self.segments.partition_point(|segment| segment.number() <= number);
-        self.segments.get(after).map(|next| next.header.first_lsn.previous())
-    }
-
     /// Takes the oldest segment out if the next one begins at or before `first_kept`.
     pub(crate) fn pop_below(&mut self, first_kept: Lsn) -> Option<Arc<LiveSegment>> {
         let next = self.segments.get(1)?;

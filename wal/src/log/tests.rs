@@ -347,27 +347,3 @@ fn a_reset_that_a_crash_cut_off_is_finished_at_the_next_opening() {
         }
     }
 }
-
-#[test]
-fn a_group_cut_in_the_middle_is_read_up_to_the_cut() {
-    let disk = SimDisk::new(10);
-    let log = create(&disk);
-    for lsn in 1..=3 {
-        log.append(&payload(lsn)).unwrap();
-    }
-    // One group: its bytes stay where they are when its end is dropped.
-    log.sync().unwrap();
-    log.truncate_suffix(Lsn(1)).unwrap();
-    log.begin_epoch(Epoch(2)).unwrap();
-    for lsn in 2..=4 {
-        log.append(&payload(100 + lsn)).unwrap();
-    }
-    log.sync().unwrap();
-    let mut expected = expected(1, 1);
-    expected
-        .extend((2..=4).map(|lsn| (LogId { epoch: Epoch(2), lsn: Lsn(lsn) }, payload(100 + lsn))));
-    assert_eq!(contents(&log, Lsn(1)), expected);
-    assert_eq!(log.locate(Lsn(2)).unwrap().0, expected[1].0);
-    let log = open(&disk.crash(Survivors::Nothing)).log;
-    assert_eq!(contents(&log, Lsn(1)), expected);
-}
