@@ -2,8 +2,9 @@
 //!
 //! `cargo bench --bench durable` measures; with `-- --test` everything runs once, small.
 //!
-//! The limit is what one thread reaches that does nothing but write a block and sync it, on a file that is prepared
-//! as the log prepares its segments. All rounds are interleaved, and medians are printed.
+//! The limit is what one thread reaches that does nothing but write a block and sync it, on a file
+//! that is prepared as the log prepares its segments. All rounds are interleaved, and medians are
+//! printed.
 
 #![allow(
     clippy::unwrap_used,

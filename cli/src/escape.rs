@@ -1,7 +1,7 @@
 //! Bytes as text on one line, and back, without losing any.
 //!
-//! What is valid UTF-8 and not a control character stands for itself. A backslash is `\\`, the usual ones are
-//! `\t`, `\n`, `\r`, and every other byte is `\x` with two hexadecimal digits.
+//! What is valid UTF-8 and not a control character stands for itself. A backslash is `\\`, the
+//! usual ones are `\t`, `\n`, `\r`, and every other byte is `\x` with two hexadecimal digits.
 
 use std::fmt::Write;
 
@@ -41,8 +41,8 @@ fn escape_byte(text: &mut String, byte: u8) {
     let _infallible = write!(text, "\\x{byte:02x}");
 }
 
-/// The bytes that [`escape`] was given. Bytes that it would have escaped are taken as they are, so text that
-/// was written by hand need only escape backslashes.
+/// The bytes that [`escape`] was given. Bytes that it would have escaped are taken as they are, so
+/// text that was written by hand need only escape backslashes.
 ///
 /// Fails, with the reason in words, on a backslash that begins none of the known sequences.
 pub fn unescape(text: &[u8]) -> Result<Vec<u8>, String> {

@@ -5,12 +5,14 @@ use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
-/// How a command ended. The numbers are promised to scripts; they stand in `mainstay --help` and docs/cli.md.
+/// How a command ended. The numbers are promised to scripts; they stand in `mainstay --help` and
+/// docs/cli.md.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Exit {
     /// Done.
     Done = 0,
-    /// The answer is no: a key is not there, rows were rejected, logs differ, the tail is torn, a check failed.
+    /// The answer is no: a key is not there, rows were rejected, logs differ, the tail is torn, a
+    /// check failed.
     No = 1,
     /// Data on the disk is corrupt.
     Corrupt = 2,

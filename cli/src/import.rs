@@ -40,10 +40,12 @@ pub struct ImportArgs {
     pub dir: PathBuf,
     /// File to read; `-` for the standard input.
     pub file: PathBuf,
-    /// Layout of the file [default: by the ending of its name: csv, tsv, ndjson, jsonl, txt, pairs].
+    /// Layout of the file [default: by the ending of its name: csv, tsv, ndjson, jsonl, txt,
+    /// pairs].
     #[arg(long, value_enum)]
     pub format: Option<FormatName>,
-    /// Column (name, or number from 1) or field that is the key [default: the first column, or `key`].
+    /// Column (name, or number from 1) or field that is the key [default: the first column, or
+    /// `key`].
     #[arg(long, value_name = "COLUMN")]
     pub key: Option<String>,
     /// Column or field that is the value [default: the whole row, as JSON].
@@ -67,7 +69,8 @@ pub struct ImportArgs {
     /// Where rejected rows go [default: FILE.rejected; stdin.rejected for the standard input].
     #[arg(long, value_name = "PATH")]
     pub rejects: Option<PathBuf>,
-    /// Accept up to so many rejected rows (the command then ends with 0), and stop as soon as there are more.
+    /// Accept up to so many rejected rows (the command then ends with 0), and stop as soon as
+    /// there are more.
     #[arg(long, value_name = "COUNT")]
     pub max_rejects: Option<u64>,
     /// Print the summary as JSON.
@@ -193,7 +196,8 @@ impl Repeats {
     }
 }
 
-/// Moves rows to the sink. `rejected` takes the rows that cannot be stored; `every_batch` is told how it goes.
+/// Moves rows to the sink. `rejected` takes the rows that cannot be stored; `every_batch` is told
+/// how it goes.
 ///
 /// When it fails after some batches were given to the sink, those are there.
 pub fn import_rows<R: Read>(

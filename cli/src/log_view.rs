@@ -1,5 +1,5 @@
-//! Looking at a database's files without opening it: nothing is locked, nothing is changed, and what is damaged is
-//! shown as far as it can be read.
+//! Looking at a database's files without opening it: nothing is locked, nothing is changed, and
+//! what is damaged is shown as far as it can be read.
 
 use std::path::{Path, PathBuf};
 
@@ -27,8 +27,8 @@ pub(crate) struct LogView {
 }
 
 impl LogView {
-    /// Reads the manifest and the headers of all segments. Fails only if the directory cannot be listed, or
-    /// holds neither a manifest nor a segment.
+    /// Reads the manifest and the headers of all segments. Fails only if the directory cannot be
+    /// listed, or holds neither a manifest nor a segment.
     pub(crate) fn open(dir: &Path) -> Result<LogView, Failure> {
         let disk =
             FileDisk::open_read_only(dir).map_err(|error| Failure::file("open", dir, &error))?;

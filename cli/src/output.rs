@@ -26,7 +26,8 @@ pub enum Tone {
 }
 
 impl Output {
-    /// The process's standard output. `NO_COLOR` in the environment, if not empty, turns colours off.
+    /// The process's standard output. `NO_COLOR` in the environment, if not empty, turns colours
+    /// off.
     #[must_use]
     pub fn standard() -> Output {
         let stdout = io::stdout();
@@ -96,7 +97,8 @@ pub struct Table {
 }
 
 impl Table {
-    /// A table with a header. Columns whose name begins with `>` are set to the right, without that sign.
+    /// A table with a header. Columns whose name begins with `>` are set to the right, without that
+    /// sign.
     #[must_use]
     pub fn new(header: &[&str]) -> Table {
         Table {
@@ -154,7 +156,8 @@ impl Table {
     }
 }
 
-/// Bytes as a member of a JSON object: `name` with the text, or `name_hex` where they are not UTF-8.
+/// Bytes as a member of a JSON object: `name` with the text, or `name_hex` where they are not
+/// UTF-8.
 pub fn json_bytes(object: &mut serde_json::Map<String, Json>, name: &str, bytes: &[u8]) {
     match std::str::from_utf8(bytes) {
         Ok(text) => object.insert(name.to_owned(), Json::from(text)),

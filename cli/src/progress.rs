@@ -1,4 +1,5 @@
-//! How far something is, shown on the terminal while it runs; nothing at all where there is no terminal.
+//! How far something is, shown on the terminal while it runs; nothing at all where there is no
+//! terminal.
 
 use std::io::{self, IsTerminal, Read};
 use std::time::Duration;

@@ -11,9 +11,9 @@ use crate::rows::Rejected;
 /// Longest text of a row that is kept in the file.
 const TEXT_LIMIT_BYTES: usize = 1 << 20;
 
-/// A file of lines `line<TAB>reason<TAB>row`, the row escaped. It is created (an older one replaced) when the
-/// import begins, so that a directory that cannot be written to is found out before anything is imported,
-/// and removed at the end if no row was rejected.
+/// A file of lines `line<TAB>reason<TAB>row`, the row escaped. It is created (an older one
+/// replaced) when the import begins, so that a directory that cannot be written to is found out
+/// before anything is imported, and removed at the end if no row was rejected.
 #[derive(Debug)]
 pub struct Rejects {
     path: PathBuf,
@@ -54,7 +54,8 @@ impl Rejects {
         self.count
     }
 
-    /// Writes everything out, to the disk; or removes the file if no row was added. Says where the rows are.
+    /// Writes everything out, to the disk; or removes the file if no row was added. Says where the
+    /// rows are.
     pub fn finish(mut self) -> Result<Option<PathBuf>, Failure> {
         if self.count == 0 {
             // Somebody may have named a device or a pipe, which is not ours to remove.

@@ -17,8 +17,9 @@ pub enum Durability {
     /// Acknowledged means on the disk: the write survives a power cut.
     #[default]
     Sync,
-    /// Acknowledged means in the log's buffer, which goes to the disk after 10 ms, or earlier. A crash may lose the
-    /// newest writes, a second's worth at most; never one in the middle, and never a part of a batch.
+    /// Acknowledged means in the log's buffer, which goes to the disk after 10 ms, or earlier. A
+    /// crash may lose the newest writes, a second's worth at most; never one in the middle, and
+    /// never a part of a batch.
     Buffered,
 }
 
@@ -64,16 +65,18 @@ impl Options {
         Options::default()
     }
 
-    /// Which Store keeps what is checkpointed. Default: what the database was made with, or `sled` for a new one.
+    /// Which Store keeps what is checkpointed. Default: what the database was made with, or `sled`
+    /// for a new one.
     #[must_use]
     pub fn store(mut self, store: StoreKind) -> Options {
         self.store = Some(store);
         self
     }
 
-    /// Memory for writes that are not in the Store yet, for the log's buffers and for old snapshots, all together.
-    /// Default 256 MiB, at least 1 MiB. Less makes checkpoints more frequent and writers wait earlier; more
-    /// makes recovery longer. The Store's own memory comes on top.
+    /// Memory for writes that are not in the Store yet, for the log's buffers and for old
+    /// snapshots, all together. Default 256 MiB, at least 1 MiB. Less makes checkpoints more
+    /// frequent and writers wait earlier; more makes recovery longer. The Store's own memory
+    /// comes on top.
     #[must_use]
     pub fn memory_bytes(mut self, bytes: usize) -> Options {
         self.memory_bytes = bytes;
@@ -101,8 +104,8 @@ impl Options {
         self
     }
 
-    /// Sizes of the log's segments: the first one's, and that at which they stop doubling. Default 1 MiB and 64 MiB;
-    /// powers of two from 4 KiB to 1 GiB.
+    /// Sizes of the log's segments: the first one's, and that at which they stop doubling. Default
+    /// 1 MiB and 64 MiB; powers of two from 4 KiB to 1 GiB.
     #[must_use]
     pub fn segment_bytes(mut self, first: u64, max: u64) -> Options {
         self.first_segment_bytes = first;
@@ -124,8 +127,8 @@ impl Options {
         self
     }
 
-    /// Whether threads of the database's own write tickets, prepare segments and make checkpoints. Default true;
-    /// without them the caller does, with [`Db::checkpoint`] and by waiting.
+    /// Whether threads of the database's own write tickets, prepare segments and make checkpoints.
+    /// Default true; without them the caller does, with [`Db::checkpoint`] and by waiting.
     #[must_use]
     pub fn background(mut self, background: bool) -> Options {
         self.background = background;
@@ -144,8 +147,8 @@ impl Options {
         crate::ReadOnlyDb::open_at(path.as_ref(), self)
     }
 
-    /// Opens a database on any disk, a simulated one above all. Stores that need a directory of the file system
-    /// cannot be used; the default is [`StoreKind::Memory`].
+    /// Opens a database on any disk, a simulated one above all. Stores that need a directory of the
+    /// file system cannot be used; the default is [`StoreKind::Memory`].
     pub fn open_on(self, disk: Arc<dyn Disk>) -> Result<Db> {
         Db::open_on(disk, self)
     }

@@ -305,8 +305,8 @@ fn step_over(span: &mut Span, side: Side, removed: &[Span]) {
                 (Some(_), None) => false,
                 (Some(over), Some(upper)) => over >= upper,
             };
-            // They are in order and apart from each other: only the lowest that reaches so far can lie over
-            // the end.
+            // They are in order and apart from each other: only the lowest that reaches so far can
+            // lie over the end.
             let lowest = removed.iter().rev().take_while(reaches).last();
             if let Some(over) = lowest.filter(|over| span.overlaps(over)) {
                 span.upper = Some(over.lower.clone());

@@ -15,7 +15,8 @@ use crate::snapshot::Snapshot;
 use crate::state::{State, StateOptions};
 use crate::store::{StorePlace, open_store_read_only};
 
-/// A database opened for reading alone. No byte of its directory is changed, and nothing is written beside it.
+/// A database opened for reading alone. No byte of its directory is changed, and nothing is written
+/// beside it.
 ///
 /// It shows the database as it was when it was opened: everything in the log, replayed into memory.
 #[derive(Debug)]

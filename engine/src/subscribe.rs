@@ -1,10 +1,11 @@
 //! Following the changes of a database from a record on.
 //!
-//! A subscription reads the log. It gives out a record once two things are true of it: readers see it, and it is
-//! durable. A write with [`Durability::Buffered`](crate::Durability::Buffered) is seen before it is durable, and a crash may
-//! take it back; a subscriber gets it only when that cannot happen any more. So what a subscriber has got is in the
-//! database after every crash, and a subscriber that keeps the LSN of the last change it has dealt with resumes
-//! behind it, with nothing lost and nothing twice.
+//! A subscription reads the log. It gives out a record once two things are true of it: readers see
+//! it, and it is durable. A write with [`Durability::Buffered`](crate::Durability::Buffered) is
+//! seen before it is durable, and a crash may take it back; a subscriber gets it only when that
+//! cannot happen any more. So what a subscriber has got is in the database after every crash, and a
+//! subscriber that keeps the LSN of the last change it has dealt with resumes behind it, with
+//! nothing lost and nothing twice.
 
 use std::ops::Bound;
 use std::sync::Arc;
@@ -35,7 +36,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 pub struct Change {
     /// The write's place in the log. Keep it, once the change is dealt with, to resume behind it.
     pub lsn: Lsn,
-    /// The epoch in which it was written. It rises when a database is restored or a cluster has a new primary.
+    /// The epoch in which it was written. It rises when a database is restored or a cluster has a
+    /// new primary.
     pub epoch: Epoch,
     /// What the write changed, in order; only what the subscription asks for.
     pub ops: Vec<ChangeOp>,
@@ -123,16 +125,19 @@ impl From<RecordOp<'_>> for ChangeOp {
 impl Db {
     /// Follows the database: every write behind LSN `after`, in order, without a gap.
     ///
-    /// `subscribe(snapshot.lsn())` goes on exactly where a snapshot ends, `subscribe(db.visible_lsn())` begins now,
-    /// and `subscribe(Lsn::ZERO)` gives everything since the database was made, if the log still has it. To resume, give
-    /// the LSN of the last [`Change`] that was dealt with. An LSN ahead of the log's end waits until the log gets there.
+    /// `subscribe(snapshot.lsn())` goes on exactly where a snapshot ends,
+    /// `subscribe(db.visible_lsn())` begins now, and `subscribe(Lsn::ZERO)` gives everything
+    /// since the database was made, if the log still has it. To resume, give the LSN of the
+    /// last [`Change`] that was dealt with. An LSN ahead of the log's end waits until the log gets
+    /// there.
     ///
-    /// A write is given out when it is visible *and* durable, a buffered one up to a second after it is seen by
-    /// readers. The log is let go by checkpoints: a subscriber that may fall behind asks for [`Subscription::hold`].
+    /// A write is given out when it is visible *and* durable, a buffered one up to a second after
+    /// it is seen by readers. The log is let go by checkpoints: a subscriber that may fall
+    /// behind asks for [`Subscription::hold`].
     ///
     /// # Errors
-    /// [`mainstay_wal::Error::LogTruncated`] if the record behind `after` is gone: read a [`Snapshot`](crate::Snapshot), and
-    /// subscribe from there.
+    /// [`mainstay_wal::Error::LogTruncated`] if the record behind `after` is gone: read a
+    /// [`Snapshot`](crate::Snapshot), and subscribe from there.
     pub fn subscribe(&self, after: Lsn) -> Result<Subscription> {
         self.inner().engine.subscribe(after)
     }
@@ -157,11 +162,11 @@ impl Engine {
 
 /// The changes of a database, in order: see [`Db::subscribe`].
 ///
-/// It is an iterator that waits for the next change. The iterator ends when the database was closed and everything
-/// before that was given out; it also ends after an error, which is its last item.
+/// It is an iterator that waits for the next change. The iterator ends when the database was closed
+/// and everything before that was given out; it also ends after an error, which is its last item.
 ///
-/// It keeps the directory of the database locked until it has seen the end or is dropped, but does not keep the
-/// database open: dropping the last [`Db`] ends it.
+/// It keeps the directory of the database locked until it has seen the end or is dropped, but does
+/// not keep the database open: dropping the last [`Db`] ends it.
 #[derive(Debug)]
 pub struct Subscription {
     /// None at the end.
@@ -186,15 +191,15 @@ struct Source {
 impl Subscription {
     /// Only what concerns this keyspace. With several calls: what any of them asks for.
     ///
-    /// Writes that change nothing of it are stepped over, and of others only the parts that do are given. A keyspace of
-    /// another database is [`Error::NoSuchKeyspace`] at the first change.
+    /// Writes that change nothing of it are stepped over, and of others only the parts that do are
+    /// given. A keyspace of another database is [`Error::NoSuchKeyspace`] at the first change.
     #[must_use]
     pub fn keyspace(self, keyspace: &impl AsKeyspace) -> Subscription {
         self.filter(keyspace, Span::all())
     }
 
-    /// As [`Subscription::keyspace`], and only what concerns keys that begin with `prefix`: a removed range where it
-    /// has such keys, and a dropped keyspace.
+    /// As [`Subscription::keyspace`], and only what concerns keys that begin with `prefix`: a
+    /// removed range where it has such keys, and a dropped keyspace.
     #[must_use]
     pub fn prefix(self, keyspace: &impl AsKeyspace, prefix: impl AsRef<[u8]>) -> Subscription {
         self.filter(keyspace, Span::prefix(prefix.as_ref()))
@@ -213,8 +218,8 @@ impl Subscription {
     /// Keeps the log for this subscription, however slow it is, up to the cap on holds.
     ///
     /// # Errors
-    /// [`mainstay_wal::Error::LogTruncated`] if the next record is gone already. Past the cap the hold is lost, and the
-    /// subscription goes on as one without.
+    /// [`mainstay_wal::Error::LogTruncated`] if the next record is gone already. Past the cap the
+    /// hold is lost, and the subscription goes on as one without.
     pub fn hold(mut self) -> Result<Subscription> {
         if let Some(source) = &mut self.source {
             source.hold = Some(source.log.hold(self.next)?);
@@ -222,8 +227,8 @@ impl Subscription {
         Ok(self)
     }
 
-    /// The record that is looked at next: everything below was given out or stepped over. To resume from here,
-    /// subscribe behind [`Lsn::previous`] of it.
+    /// The record that is looked at next: everything below was given out or stepped over. To resume
+    /// from here, subscribe behind [`Lsn::previous`] of it.
     #[must_use]
     pub fn next_lsn(&self) -> Lsn {
         self.next
@@ -233,7 +238,8 @@ impl Subscription {
     ///
     /// # Errors
     /// - [`mainstay_wal::Error::Closed`]: the database was closed, and everything was given out.
-    /// - [`mainstay_wal::Error::Poisoned`]: the log has failed, and everything durable was given out.
+    /// - [`mainstay_wal::Error::Poisoned`]: the log has failed, and everything durable was given
+    ///   out.
     /// - [`mainstay_wal::Error::LogTruncated`]: the log was let go before it was read here.
     /// - [`mainstay_wal::Error::Corrupt`] and [`Error::BadRecord`]: the log is damaged here.
     ///
@@ -270,7 +276,8 @@ impl Subscription {
         }
     }
 
-    /// Reads on to the next change that is asked for, or to where there is nothing more, or to the deadline.
+    /// Reads on to the next change that is asked for, or to where there is nothing more, or to the
+    /// deadline.
     fn advance(&mut self, deadline: Option<Instant>) -> Result<Option<Change>> {
         if let Some(error) = &self.refused {
             return Err(error.clone());
@@ -368,8 +375,8 @@ fn is_failure(error: &mainstay_wal::Error) -> bool {
 
 /// Wakes subscribers when something more is shown, and costs little when there are none.
 ///
-/// No wake-up is lost: a subscriber counts itself in, then looks; whoever shows something shows it, then looks at the
-/// count. The two fences see to it that at least one of them sees the other.
+/// No wake-up is lost: a subscriber counts itself in, then looks; whoever shows something shows it,
+/// then looks at the count. The two fences see to it that at least one of them sees the other.
 #[derive(Debug, Default)]
 pub(crate) struct Shown {
     waiting: AtomicUsize,

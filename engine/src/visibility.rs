@@ -1,4 +1,5 @@
-//! Up to where writes are visible: what is durable as far as it was asked to be, and so is everything before it.
+//! Up to where writes are visible: what is durable as far as it was asked to be, and so is
+//! everything before it.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,8 +11,8 @@ use crate::options::Durability;
 
 /// Which of the appended writes must be durable before they, and what follows them, are visible.
 ///
-/// Invariant: `outstanding` holds, in order, the writes that asked for [`Durability::Sync`] and are not known
-/// to be durable.
+/// Invariant: `outstanding` holds, in order, the writes that asked for [`Durability::Sync`] and are
+/// not known to be durable.
 #[derive(Debug, Default)]
 pub(crate) struct Visibility {
     outstanding: Mutex<VecDeque<Lsn>>,

@@ -8,8 +8,8 @@ use crate::ids::{Command, Promise, RequestId};
 /// One thing to be done. Effects are carried out in their order; what they lead to comes back as an
 /// [`Input`](crate::Input).
 ///
-/// A driver may carry out later effects before an earlier one is durable: whoever must wait for the disk waits for the
-/// input that says so.
+/// A driver may carry out later effects before an earlier one is durable: whoever must wait for the
+/// disk waits for the input that says so.
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect<M> {
@@ -22,24 +22,26 @@ pub enum Effect<M> {
     },
     /// Makes a promise durable. Leads to [`Input::Promised`](crate::Input::Promised).
     Promise(Promise),
-    /// Becomes primary of an epoch that was promised: everything in the log is applied, and commands can be evaluated.
-    /// Takes effect at once.
+    /// Becomes primary of an epoch that was promised: everything in the log is applied, and
+    /// commands can be evaluated. Takes effect at once.
     Lead {
         /// The epoch.
         epoch: Epoch,
     },
-    /// Ceases to be primary: what is not committed is taken back from the state, and stays in the log. Takes effect at once.
+    /// Ceases to be primary: what is not committed is taken back from the state, and stays in the
+    /// log. Takes effect at once.
     Follow,
     /// Executes a command at the primary and appends what it changes. Leads to
-    /// [`Input::Appended`](crate::Input::Appended) or [`Input::Refused`](crate::Input::Refused), and to
-    /// [`Input::Durable`](crate::Input::Durable) later.
+    /// [`Input::Appended`](crate::Input::Appended) or [`Input::Refused`](crate::Input::Refused),
+    /// and to [`Input::Durable`](crate::Input::Durable) later.
     Evaluate {
         /// Which request.
         id: RequestId,
         /// What for. An empty command appends an empty record.
         command: Command,
     },
-    /// Appends frames at a follower, byte for byte. Leads to [`Input::Durable`](crate::Input::Durable).
+    /// Appends frames at a follower, byte for byte. Leads to
+    /// [`Input::Durable`](crate::Input::Durable).
     Append {
         /// The record before them, which must be the end of the log.
         previous: LogId,
@@ -52,13 +54,14 @@ pub enum Effect<M> {
         /// The last record that is kept.
         last_kept: Lsn,
     },
-    /// Everything up to here is committed: applies it and shows it, as far as it is durable. Leads to
-    /// [`Input::Applied`](crate::Input::Applied).
+    /// Everything up to here is committed: applies it and shows it, as far as it is durable. Leads
+    /// to [`Input::Applied`](crate::Input::Applied).
     Apply {
         /// The newest committed record.
         up_to: Lsn,
     },
-    /// Reads frames of the own log, appended or durable, to be sent. Leads to [`Input::Loaded`](crate::Input::Loaded).
+    /// Reads frames of the own log, appended or durable, to be sent. Leads to
+    /// [`Input::Loaded`](crate::Input::Loaded).
     Load {
         /// The first one.
         from: Lsn,

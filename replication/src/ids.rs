@@ -23,7 +23,8 @@ pub struct RequestId {
     pub client: ClientId,
     /// Which of its requests: 1, 2, 3, …
     pub number: u64,
-    /// The lowest request that the client has no answer to yet; answers below it can be forgotten. At most `number`.
+    /// The lowest request that the client has no answer to yet; answers below it can be forgotten.
+    /// At most `number`.
     pub lowest_unanswered: u64,
 }
 
@@ -33,7 +34,8 @@ impl fmt::Display for RequestId {
     }
 }
 
-/// What a request asks for, in the driver's own encoding: a protocol carries it and does not look inside.
+/// What a request asks for, in the driver's own encoding: a protocol carries it and does not look
+/// inside.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Command(pub Vec<u8>);
 

@@ -7,12 +7,13 @@ use crate::ids::{Command, Promise, RequestId};
 
 /// One event. What the disk finished is an event too: a protocol never waits.
 ///
-/// Inputs that answer effects come in the order of those effects, one kind by itself; a crash can come between an effect
-/// and its answer.
+/// Inputs that answer effects come in the order of those effects, one kind by itself; a crash can
+/// come between an effect and its answer.
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input<M> {
-    /// A message of a peer. Its envelope was checked; what is in it may be nonsense all the same: count it and drop it.
+    /// A message of a peer. Its envelope was checked; what is in it may be nonsense all the same:
+    /// count it and drop it.
     Message {
         /// From whom.
         from: NodeId,
@@ -26,15 +27,16 @@ pub enum Input<M> {
         /// What for.
         command: Command,
     },
-    /// [`Effect::Evaluate`](crate::Effect::Evaluate): the command stands in the log, neither durable nor committed.
+    /// [`Effect::Evaluate`](crate::Effect::Evaluate): the command stands in the log, neither
+    /// durable nor committed.
     Appended {
         /// Which request.
         id: RequestId,
         /// Where its record stands.
         at: LogId,
     },
-    /// [`Effect::Evaluate`](crate::Effect::Evaluate): the command was refused and nothing was appended. The client may be
-    /// told once `depends_on` is applied, and not before.
+    /// [`Effect::Evaluate`](crate::Effect::Evaluate): the command was refused and nothing was
+    /// appended. The client may be told once `depends_on` is applied, and not before.
     Refused {
         /// Which request.
         id: RequestId,
@@ -45,7 +47,8 @@ pub enum Input<M> {
     },
     /// [`Effect::Promise`](crate::Effect::Promise): the promise is durable.
     Promised(Promise),
-    /// Everything up to here is durable in the own log: after [`Effect::Append`](crate::Effect::Append),
+    /// Everything up to here is durable in the own log: after
+    /// [`Effect::Append`](crate::Effect::Append),
     /// [`Effect::Evaluate`](crate::Effect::Evaluate), and with the new end of the log after
     /// [`Effect::TruncateAfter`](crate::Effect::TruncateAfter).
     Durable {
@@ -81,8 +84,8 @@ pub enum Input<M> {
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// The log or the Store takes no further write; what was durable can be read. The node is of no use until it is opened
-    /// anew, and must not be primary.
+    /// The log or the Store takes no further write; what was durable can be read. The node is of no
+    /// use until it is opened anew, and must not be primary.
     Stopped,
     /// The disk is full: the frames or the command were not appended. It may be tried again.
     NoSpace,

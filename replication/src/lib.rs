@@ -1,12 +1,14 @@
 //! The contract of replication: a protocol is a deterministic state machine without I/O.
 //!
-//! A [`Protocol`] is fed one [`Input`] after another and answers with [`Effect`]s. It reads no clock, starts no thread, and
-//! touches neither disk nor network: a driver carries the effects out, over a
-//! [`ReplicaEngine`](mainstay_engine::ReplicaEngine) and a [`Transport`](mainstay_transport::Transport), and brings what
-//! they led to back as inputs. So the same protocol runs under a simulator, in one process, and between
-//! hosts, and "acknowledge only what is durable" is a rule inside the protocol, seen in its traces.
+//! A [`Protocol`] is fed one [`Input`] after another and answers with [`Effect`]s. It reads no
+//! clock, starts no thread, and touches neither disk nor network: a driver carries the effects out,
+//! over a [`ReplicaEngine`](mainstay_engine::ReplicaEngine) and a
+//! [`Transport`](mainstay_transport::Transport), and brings what they led to back as inputs. So the
+//! same protocol runs under a simulator, in one process, and between hosts, and "acknowledge only
+//! what is durable" is a rule inside the protocol, seen in its traces.
 //!
-//! What travels between nodes is an [`Envelope`], which says for whom and of when it is before anybody looks inside.
+//! What travels between nodes is an [`Envelope`], which says for whom and of when it is before
+//! anybody looks inside.
 //!
 //! # Not done
 //!

@@ -1,5 +1,6 @@
-//! A protocol of two nodes that is too small for the world, to try the contract: the primary answers a request once both
-//! nodes have it on their disks. Its driver steps two engines on simulated disks over a network that loses frames.
+//! A protocol of two nodes that is too small for the world, to try the contract: the primary
+//! answers a request once both nodes have it on their disks. Its driver steps two engines on
+//! simulated disks over a network that loses frames.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-/// Nanoseconds since the driver began. A count of its own, so that nobody takes it for the time of day, and a
-/// simulation can make it up. It never goes back.
+/// Nanoseconds since the driver began. A count of its own, so that nobody takes it for the time of
+/// day, and a simulation can make it up. It never goes back.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Time(u64);
 

@@ -13,10 +13,11 @@ const PATIENCE: Duration = Duration::from_millis(10);
 /// Past this a queue is taken to have no bound.
 const UNBOUNDED_BYTES: usize = 1 << 30;
 
-/// Checks the contract of a transport over two nodes that are joined. Panics where it is not kept, naming the rule by its
-/// number.
+/// Checks the contract of a transport over two nodes that are joined. Panics where it is not kept,
+/// naming the rule by its number.
 ///
-/// `pair` makes two joined nodes anew for each part. Lost and repeated frames are no fault, unless all of them are lost.
+/// `pair` makes two joined nodes anew for each part. Lost and repeated frames are no fault, unless
+/// all of them are lost.
 pub fn check<T: Transport>(mut pair: impl FnMut() -> (T, T)) {
     let (one, two) = pair();
     assert_ne!(one.node(), two.node(), "two nodes with one number");

@@ -1,9 +1,10 @@
 //! How the nodes of a cluster reach each other: the contract of a [`Transport`].
 //!
-//! A transport carries frames of bytes between nodes, each of which is a [`NodeId`]. It knows nothing of what is in
-//! them. What must not be lost is sent again by the protocol above, never by the transport, so a transport
-//! has little to promise, and every implementation can keep it: channels between threads, a simulated network,
-//! sockets. [`conformance::check`] runs the contract against any of them.
+//! A transport carries frames of bytes between nodes, each of which is a [`NodeId`]. It knows
+//! nothing of what is in them. What must not be lost is sent again by the protocol above, never by
+//! the transport, so a transport has little to promise, and every implementation can keep it:
+//! channels between threads, a simulated network, sockets. [`conformance::check`] runs the contract
+//! against any of them.
 //!
 //! # Not done
 //!
@@ -57,8 +58,8 @@ impl fmt::Display for NodeId {
 pub enum Event {
     /// There is a way to this peer, as far as is known. Frames sent to it may still be lost.
     Up(NodeId),
-    /// There is no way to this peer at present. Frames sent to it so far may be lost; frames from it may
-    /// still arrive.
+    /// There is no way to this peer at present. Frames sent to it so far may be lost; frames from
+    /// it may still arrive.
     Down(NodeId),
     /// A frame arrived.
     Frame {
@@ -107,15 +108,17 @@ pub struct Closed;
 ///
 /// # Contract
 ///
-/// 1. [`send`](Transport::send) never blocks. What it takes waits in a queue of its peer, bounded in frames or
-///    bytes; where that is full it answers [`SendError::Busy`] at once.
-/// 2. A frame that was taken may be lost, arrive late, arrive twice, or after frames that were sent later.
-/// 3. A frame that arrives is one that the named peer has sent to this node, byte for byte. What was damaged on the
-///    way is noticed and dropped.
-/// 4. Frames between two nodes that are up keep arriving: a frame that is sent again and again arrives in the end.
+/// 1. [`send`](Transport::send) never blocks. What it takes waits in a queue of its peer, bounded
+///    in frames or bytes; where that is full it answers [`SendError::Busy`] at once.
+/// 2. A frame that was taken may be lost, arrive late, arrive twice, or after frames that were sent
+///    later.
+/// 3. A frame that arrives is one that the named peer has sent to this node, byte for byte. What
+///    was damaged on the way is noticed and dropped.
+/// 4. Frames between two nodes that are up keep arriving: a frame that is sent again and again
+///    arrives in the end.
 /// 5. A slow or dead peer holds up nobody else: queues are one a peer.
-/// 6. [`Event::Up`] and [`Event::Down`] are hints. They come in turn for each peer, beginning with an up; nothing follows
-///    from them for what was sent.
+/// 6. [`Event::Up`] and [`Event::Down`] are hints. They come in turn for each peer, beginning with
+///    an up; nothing follows from them for what was sent.
 /// 7. What waits to be received is bounded too; past it frames are dropped, as in 2.
 pub trait Transport: Send {
     /// The node at this end.
@@ -127,7 +130,8 @@ pub trait Transport: Send {
     /// Takes a frame for a peer. Not for the node itself.
     fn send(&self, to: NodeId, frame: &[u8]) -> Result<(), SendError>;
 
-    /// What happened next. Waits at most `patience` for it, and not at all for zero; `None` if nothing did.
+    /// What happened next. Waits at most `patience` for it, and not at all for zero; `None` if
+    /// nothing did.
     fn receive(&self, patience: Duration) -> Result<Option<Event>, Closed>;
 }
 

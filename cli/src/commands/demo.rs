@@ -37,7 +37,8 @@ License V3; it is built into this program. Ends with 1 if anything acknowledged 
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct DemoArgs {
-    /// Keep the database in this directory, which must not exist yet or be empty [default: a temporary one].
+    /// Keep the database in this directory, which must not exist yet or be empty [default: a
+    /// temporary one].
     #[arg(long)]
     dir: Option<PathBuf>,
     /// How often to kill the writing process.

@@ -95,7 +95,8 @@ fn compare(left: &LogView, right: &LogView) -> Result<(Relation, Lsn), Failure> 
     }
 }
 
-/// Passes over records below `start`. Gives the chain before `start`, if the log reaches so far, and the record.
+/// Passes over records below `start`. Gives the chain before `start`, if the log reaches so far,
+/// and the record.
 fn walk_to(
     walk: &mut RecordWalk<'_>,
     start: Lsn,

@@ -28,8 +28,8 @@ impl fmt::Display for Ack {
     }
 }
 
-/// The acknowledgements in an output that ends where its writer was killed. A last line without line end
-/// counts for nothing; any other line that is no acknowledgement is returned as the error.
+/// The acknowledgements in an output that ends where its writer was killed. A last line without
+/// line end counts for nothing; any other line that is no acknowledgement is returned as the error.
 pub fn parse_acks(output: &str) -> Result<Vec<Ack>, String> {
     let whole = output.rfind('\n').map_or("", |end| &output[..end]);
     whole.lines().map(|line| parse(line).ok_or_else(|| line.to_owned())).collect()

@@ -21,7 +21,8 @@ pub struct Killed {
 /// When to kill a child.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum When {
-    /// So long after it was started: it may not even have opened its database, or be in the midst of recovery.
+    /// So long after it was started: it may not even have opened its database, or be in the midst
+    /// of recovery.
     AfterStart(Duration),
     /// So long after its first acknowledgement of a write.
     AfterFirstAck(Duration),
@@ -42,7 +43,8 @@ pub struct Running {
     child: Child,
     output: JoinHandle<io::Result<String>>,
     errors: JoinHandle<io::Result<String>>,
-    /// Tells when the first acknowledgement of a write was there; closed when the output has ended.
+    /// Tells when the first acknowledgement of a write was there; closed when the output has
+    /// ended.
     begun: mpsc::Receiver<Instant>,
 }
 
@@ -63,7 +65,8 @@ impl Running {
         Ok(Running { child, output, errors, begun })
     }
 
-    /// Lets it work, and kills it with SIGKILL (or what is nearest to it where there are no signals).
+    /// Lets it work, and kills it with SIGKILL (or what is nearest to it where there are no
+    /// signals).
     ///
     /// All that reached the pipe counts, however late it is read.
     pub fn kill(mut self, when: When) -> Result<Outcome, Failure> {

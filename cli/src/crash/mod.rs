@@ -1,9 +1,10 @@
 //! A child that works until it is killed, and how to tell afterwards that nothing was lost.
 //!
-//! The child (`mainstay crash-child`, hidden) executes a [`Workload`]: operation `n` of a writer follows from
-//! the seed, the writer and `n` alone. It prints [`Ack`] lines for what is durable. Whoever killed it replays
-//! the same workload on a [`Witness`], an ordinary map, and compares: the database must hold the state after
-//! exactly as many operations as were acknowledged, or after a few more that were on the way.
+//! The child (`mainstay crash-child`, hidden) executes a [`Workload`]: operation `n` of a writer
+//! follows from the seed, the writer and `n` alone. It prints [`Ack`] lines for what is durable.
+//! Whoever killed it replays the same workload on a [`Witness`], an ordinary map, and compares: the
+//! database must hold the state after exactly as many operations as were acknowledged, or after a
+//! few more that were on the way.
 
 mod ack;
 mod kill;

@@ -44,9 +44,9 @@ impl Witness {
         }
     }
 
-    /// Finds where the database stands after a crash: behind every operation that was acknowledged (`acked`
-    /// of them in all) and at most `in_flight` more, with each operation wholly there or not at all. Goes
-    /// there. The error says what differs from what was acknowledged.
+    /// Finds where the database stands after a crash: behind every operation that was acknowledged
+    /// (`acked` of them in all) and at most `in_flight` more, with each operation wholly there
+    /// or not at all. Goes there. The error says what differs from what was acknowledged.
     pub fn settle(&mut self, found: &State, acked: u64, in_flight: u64) -> Result<(), String> {
         self.advance_to(acked);
         let mut candidate = self.clone();

@@ -60,8 +60,8 @@ pub enum Op {
     Remove(Vec<u8>),
     /// A batch.
     Batch(Vec<Edit>),
-    /// A transaction: takes an amount from a counter in `left` and gives it to one in `right`. Counters are
-    /// decimal numbers, 0 where there is no key, and may become negative.
+    /// A transaction: takes an amount from a counter in `left` and gives it to one in `right`.
+    /// Counters are decimal numbers, 0 where there is no key, and may become negative.
     Move {
         /// The counter that loses.
         from: Vec<u8>,

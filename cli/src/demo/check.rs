@@ -14,8 +14,8 @@ pub(crate) struct Found {
 
 /// Goes through the child's entries in the order of their keys.
 ///
-/// `acked` says for each writer how many batches were acknowledged. The error says, in words, what is lost,
-/// halved, wrong or invented.
+/// `acked` says for each writer how many batches were acknowledged. The error says, in words, what
+/// is lost, halved, wrong or invented.
 pub(crate) fn check<K: AsRef<[u8]>, V: AsRef<[u8]>>(
     entries: impl Iterator<Item = Result<(K, V), String>>,
     dataset: &Dataset,

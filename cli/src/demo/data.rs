@@ -3,7 +3,8 @@
 use crate::exit::{Exit, Failure};
 use crate::rows::{Format, Parsed, Row, Rows, Shape};
 
-/// The Unicode Character Database's main table; its origin and licence stand in examples/data/README.md.
+/// The Unicode Character Database's main table; its origin and licence stand in
+/// examples/data/README.md.
 const UNICODE_DATA: &[u8] = include_bytes!("../../../examples/data/UnicodeData.txt");
 
 /// How many threads of the child write.
@@ -56,8 +57,8 @@ impl Dataset {
         &self.rows
     }
 
-    /// Record `slot` of batch `batch` of a writer of the child: a key that nobody else writes, and a row of the
-    /// table.
+    /// Record `slot` of batch `batch` of a writer of the child: a key that nobody else writes, and
+    /// a row of the table.
     pub(crate) fn record(&self, writer: u32, batch: u64, slot: u64) -> (Vec<u8>, &[u8]) {
         let count = self.rows.len() as u64;
         let place = (u64::from(writer) * 2_003 + batch * BATCH_RECORDS + slot) % count;

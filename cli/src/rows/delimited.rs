@@ -134,8 +134,8 @@ struct Record {
 /// Puts lines together to records: a quoted field may span lines.
 ///
 /// Invariants:
-/// - A record that is not closed within the limit, or at the end of the input, costs its first line alone:
-///   the lines behind it are handed back and read as records of their own.
+/// - A record that is not closed within the limit, or at the end of the input, costs its first line
+///   alone: the lines behind it are handed back and read as records of their own.
 #[derive(Debug)]
 struct Records<R> {
     source: LineSource<R>,
@@ -178,8 +178,9 @@ impl<R: Read> Records<R> {
     /// Makes the reader expect the beginning of a record.
     fn restart(&mut self) {
         self.reader.reset();
-        // A new reader passes over a byte order mark, which is data anywhere but at the beginning of the
-        // input, where the lines have lost it already. A blank line makes it a reader that has begun.
+        // A new reader passes over a byte order mark, which is data anywhere but at the beginning
+        // of the input, where the lines have lost it already. A blank line makes it a
+        // reader that has begun.
         let _blank = self.reader.read_record(b"\n", &mut self.output, &mut self.ends);
     }
 
@@ -226,7 +227,8 @@ impl<R: Read> Records<R> {
 
     /// Gives the reader one line with its end.
     fn feed(&mut self, line: &Line, place: &mut Place) -> Fed {
-        // The end of the input ends a line too; the reader would otherwise take an open quote for a closed one.
+        // The end of the input ends a line too; the reader would otherwise take an open quote for a
+        // closed one.
         for (part, is_end) in [(line.text.as_slice(), false), (line.end.bytes(), true)] {
             let mut input = part;
             while !input.is_empty() {

@@ -95,7 +95,8 @@ impl<R: Read> LineSource<R> {
             }
         }
         if self.count == 1 && text.starts_with(b"\xef\xbb\xbf") {
-            // A byte order mark, which some programs put in front of UTF-8, is no part of the first line.
+            // A byte order mark, which some programs put in front of UTF-8, is no part of the first
+            // line.
             text.drain(..3);
         }
         Ok(Some(Line { number: self.count, text, end }))

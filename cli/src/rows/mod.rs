@@ -1,7 +1,8 @@
-//! Rows out of text: what `mainstay import` reads. No I/O but the reader that is given, no database.
+//! Rows out of text: what `mainstay import` reads. No I/O but the reader that is given, no
+//! database.
 //!
-//! A row that cannot be used is not an error but a [`Parsed::Rejected`], with its line number, the reason
-//! and its text, and reading goes on behind it. Errors are those of the reader alone.
+//! A row that cannot be used is not an error but a [`Parsed::Rejected`], with its line number, the
+//! reason and its text, and reading goes on behind it. Errors are those of the reader alone.
 
 mod delimited;
 mod lines;
@@ -21,7 +22,8 @@ use text::TextRows;
 /// How the input is laid out.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// Comma separated values (RFC 4180), with a header line unless [`Shape::header`] says otherwise.
+    /// Comma separated values (RFC 4180), with a header line unless [`Shape::header`] says
+    /// otherwise.
     Csv,
     /// Tab separated values, without quotes.
     Tsv,
@@ -29,7 +31,8 @@ pub enum Format {
     Ndjson,
     /// Plain lines: the key up to the first delimiter, the value behind it.
     Lines,
-    /// Lines of key, tab and value with escapes (see [`crate::escape`]): what `mainstay export` writes.
+    /// Lines of key, tab and value with escapes (see [`crate::escape`]): what `mainstay export`
+    /// writes.
     Pairs,
 }
 
@@ -59,12 +62,13 @@ pub struct Shape {
     pub delimiter: Option<u8>,
     /// Whether the first line of csv and tsv names the columns.
     pub header: bool,
-    /// The column or field that is the key: its name in the header or in the JSON object, or the number of a
-    /// column from 1. By default the first column; for ndjson the field `key` as `mainstay export` writes
-    /// it. For lines the only choice is `number`: the line's number, with leading zeros to twelve digits.
+    /// The column or field that is the key: its name in the header or in the JSON object, or the
+    /// number of a column from 1. By default the first column; for ndjson the field `key` as
+    /// `mainstay export` writes it. For lines the only choice is `number`: the line's number,
+    /// with leading zeros to twelve digits.
     pub key: Option<String>,
-    /// The column or field that is the value. By default the whole row: as a JSON object (as an array without a
-    /// header), or, for ndjson, as it stands. Not for lines and pairs.
+    /// The column or field that is the value. By default the whole row: as a JSON object (as an
+    /// array without a header), or, for ndjson, as it stands. Not for lines and pairs.
     pub value: Option<String>,
     /// Bounds on rows.
     pub limits: Limits,
@@ -103,8 +107,8 @@ pub struct Rejected {
     pub line: u64,
     /// Why, in words.
     pub reason: String,
-    /// The row as it stands in the input, without its line end; the beginning only if it is longer than
-    /// [`Limits::row_bytes`], which the reason then says.
+    /// The row as it stands in the input, without its line end; the beginning only if it is longer
+    /// than [`Limits::row_bytes`], which the reason then says.
     pub text: Vec<u8>,
 }
 

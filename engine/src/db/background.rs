@@ -54,7 +54,8 @@ impl Background {
     }
 }
 
-/// Starts the thread. It holds the database only while it works, so that dropping the last clone closes it.
+/// Starts the thread. It holds the database only while it works, so that dropping the last clone
+/// closes it.
 #[expect(clippy::disallowed_methods, reason = "the thread beside the engine, which steps it")]
 pub(super) fn spawn(inner: &Arc<Inner>) -> Result<()> {
     let (weak, signal) = (Arc::downgrade(inner), inner.background.signal.clone());

@@ -15,8 +15,8 @@ use crate::range::Range;
 
 /// An ordered map of keys to values in a database. Cheap to clone.
 ///
-/// Keys have 1 to 65,536 bytes. Reads see what is visible now; [`Db::snapshot`] gives a view that repeats itself. Once
-/// the keyspace is dropped, every call answers [`Error::NoSuchKeyspace`].
+/// Keys have 1 to 65,536 bytes. Reads see what is visible now; [`Db::snapshot`] gives a view that
+/// repeats itself. Once the keyspace is dropped, every call answers [`Error::NoSuchKeyspace`].
 #[derive(Clone)]
 pub struct Keyspace {
     inner: Arc<Inner>,
@@ -57,7 +57,8 @@ impl Keyspace {
 
     /// Sets a key's value. Durable when it returns, unless the database was opened otherwise.
     ///
-    /// On an error nothing was applied, except where [`Error::is_indeterminate`] says that this is unknown.
+    /// On an error nothing was applied, except where [`Error::is_indeterminate`] says that this is
+    /// unknown.
     #[doc(alias = "put")]
     pub fn insert(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<Lsn> {
         self.insert_with(key, value, self.durability())
@@ -91,7 +92,8 @@ impl Keyspace {
         self.write(&batch)
     }
 
-    /// Removes every key that begins with a prefix, in one write. Errors as of [`Keyspace::insert`].
+    /// Removes every key that begins with a prefix, in one write. Errors as of
+    /// [`Keyspace::insert`].
     pub fn remove_prefix(&self, prefix: impl AsRef<[u8]>) -> Result<Lsn> {
         let mut batch = Batch::new();
         batch.remove_prefix(self, prefix);
@@ -160,7 +162,8 @@ impl Keyspace {
         }
     }
 
-    /// Sets a key's value, or removes the key, if its value is the expected one; `None` stands for a missing key.
+    /// Sets a key's value, or removes the key, if its value is the expected one; `None` stands for
+    /// a missing key.
     ///
     /// [`Error::PreconditionFailed`] names the value that it has instead; nothing was applied then.
     pub fn compare_and_swap(
@@ -179,8 +182,8 @@ impl Keyspace {
         self.write(&batch)
     }
 
-    /// Changes a key's value by a function of the present one, atomically; `None` stands for a missing key. Gives
-    /// the value before.
+    /// Changes a key's value by a function of the present one, atomically; `None` stands for a
+    /// missing key. Gives the value before.
     ///
     /// The function runs again if another write comes between.
     pub fn fetch_update(
@@ -202,8 +205,9 @@ impl Keyspace {
 
     /// About how many entries there are, without reading them all.
     ///
-    /// Exact up to 10,000. Beyond, it is extrapolated from how far so many entries reach between the first and
-    /// the last key: close for keys that are spread evenly, and perhaps far off for others.
+    /// Exact up to 10,000. Beyond, it is extrapolated from how far so many entries reach between
+    /// the first and the last key: close for keys that are spread evenly, and perhaps far off
+    /// for others.
     pub fn approximate_len(&self) -> Result<u64> {
         let mut entries = self.iter()?;
         let Some(first) = entries.next().transpose()? else { return Ok(0) };

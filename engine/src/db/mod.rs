@@ -27,10 +27,11 @@ pub use transact::Committer;
 
 /// An open database.
 ///
-/// Cheap to clone; all clones are the same database, and any number of threads may use them. Dropping the last
-/// clone closes it, but cannot report an error: [`Db::close`] can.
+/// Cheap to clone; all clones are the same database, and any number of threads may use them.
+/// Dropping the last clone closes it, but cannot report an error: [`Db::close`] can.
 ///
-/// The calls for single keys work on the keyspace `default`; [`Db::keyspace`] gives others, with the same calls.
+/// The calls for single keys work on the keyspace `default`; [`Db::keyspace`] gives others, with
+/// the same calls.
 #[derive(Clone)]
 pub struct Db {
     inner: Arc<Inner>,
@@ -81,16 +82,18 @@ impl Db {
         self.inner.engine.state().keyspaces().into_iter().map(|(name, _)| name).collect()
     }
 
-    /// Drops a keyspace with everything in it, durably. False if there is none of this name. The keyspace
-    /// `default` cannot be dropped.
+    /// Drops a keyspace with everything in it, durably. False if there is none of this name. The
+    /// keyspace `default` cannot be dropped.
     pub fn drop_keyspace(&self, name: &str) -> Result<bool> {
         self.inner.engine.drop_keyspace(name)
     }
 
-    /// Writes a batch: all of it or nothing, with the default durability. Does not wait: the ticket does.
+    /// Writes a batch: all of it or nothing, with the default durability. Does not wait: the ticket
+    /// does.
     ///
-    /// Errors come before anything was applied. [`Error::PreconditionFailed`](crate::Error::PreconditionFailed) names
-    /// what was found instead.
+    /// Errors come before anything was applied.
+    /// [`Error::PreconditionFailed`](crate::Error::PreconditionFailed) names what was found
+    /// instead.
     pub fn write(&self, batch: Batch) -> Result<Ticket> {
         self.write_with(batch, self.inner.engine.options.durability)
     }
@@ -112,8 +115,8 @@ impl Db {
 
     /// A view of the database as it is now, which later writes do not change.
     ///
-    /// It costs memory while it lives, within a bound: past it, reads of the oldest snapshots answer
-    /// [`Error::SnapshotTooOld`](crate::Error::SnapshotTooOld).
+    /// It costs memory while it lives, within a bound: past it, reads of the oldest snapshots
+    /// answer [`Error::SnapshotTooOld`](crate::Error::SnapshotTooOld).
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         self.inner.engine.state().snapshot()
@@ -125,10 +128,11 @@ impl Db {
         self.inner.engine.visible_lsn()
     }
 
-    /// Moves everything written so far into the Store and lets go of the log below. Gives the LSN up to
-    /// which the Store is complete.
+    /// Moves everything written so far into the Store and lets go of the log below. Gives the LSN
+    /// up to which the Store is complete.
     ///
-    /// Happens by itself when memory fills; useful before a long pause, so that the next start is quick.
+    /// Happens by itself when memory fills; useful before a long pause, so that the next start is
+    /// quick.
     pub fn checkpoint(&self) -> Result<Lsn> {
         let done = self.inner.engine.checkpoint();
         self.inner.pressure.relieve();
@@ -152,9 +156,11 @@ impl Db {
         Ok(engine.log.stats().disk_bytes + engine.store().usage()?.disk_bytes)
     }
 
-    /// Makes everything durable and ends the database's threads. Other clones refuse writes from then on.
+    /// Makes everything durable and ends the database's threads. Other clones refuse writes from
+    /// then on.
     ///
-    /// An error means that the log or the Store failed, now or before; what was acknowledged as durable is.
+    /// An error means that the log or the Store failed, now or before; what was acknowledged as
+    /// durable is.
     pub fn close(self) -> Result<()> {
         self.inner.close()
     }

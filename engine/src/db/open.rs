@@ -72,7 +72,8 @@ impl Db {
     }
 }
 
-/// Random numbers for a new database and for salts: the seeds that the standard library draws for its maps.
+/// Random numbers for a new database and for salts: the seeds that the standard library draws for
+/// its maps.
 #[expect(
     clippy::disallowed_methods,
     reason = "where randomness enters, for a database on a real disk"

@@ -26,7 +26,8 @@ const FIRST_NANOS_PER_BYTE: u64 = 100;
 /// Slows writers to the speed at which checkpoints free memory.
 #[derive(Debug, Default)]
 pub(super) struct Pressure {
-    /// How long checkpoints take for a byte of memtable, in 1/1024 nanoseconds; 0 until one was measured.
+    /// How long checkpoints take for a byte of memtable, in 1/1024 nanoseconds; 0 until one was
+    /// measured.
     drain: AtomicU64,
     /// Delay that writers owe and have not slept yet.
     debt_nanos: AtomicU64,
@@ -38,8 +39,8 @@ pub(super) struct Pressure {
 impl Pressure {
     /// Lets a write of so many bytes pass, after the delay that the use of memory asks for.
     ///
-    /// Held while the budget is used up. Without threads nobody would free memory meanwhile: then the writer makes
-    /// the checkpoint itself.
+    /// Held while the budget is used up. Without threads nobody would free memory meanwhile: then
+    /// the writer makes the checkpoint itself.
     pub(super) fn admit(&self, engine: &Engine, bytes: usize) -> Result<()> {
         let pressure = engine.memory_pressure();
         if pressure < SLOW_FROM {
@@ -61,7 +62,8 @@ impl Pressure {
 
     #[expect(clippy::cast_possible_truncation, reason = "the conversion saturates")]
     fn slow(&self, engine: &Engine, pressure: f64, bytes: usize) {
-        // At half of the way the delay is what the checkpoint needs for as many bytes: there both are in balance.
+        // At half of the way the delay is what the checkpoint needs for as many bytes: there both
+        // are in balance.
         let share = (pressure.min(1.0) - SLOW_FROM) / (1.0 - SLOW_FROM);
         let nanos = (bytes as f64 * self.drain_nanos_per_byte() * share * 2.0) as u64;
         let owed = self.debt_nanos.fetch_add(nanos, Ordering::Relaxed) + nanos;

@@ -13,7 +13,8 @@ use crate::options::Durability;
 
 /// The promise that a write will be as durable as was asked for.
 ///
-/// Dropping it changes nothing about the write. It can be waited for, asked, or awaited with any executor.
+/// Dropping it changes nothing about the write. It can be waited for, asked, or awaited with any
+/// executor.
 #[must_use = "a write is acknowledged only when its ticket says so"]
 pub struct Ticket {
     inner: Arc<Inner>,
@@ -41,8 +42,8 @@ impl Ticket {
 
     /// Waits until the write is acknowledged and visible, and gives its LSN.
     ///
-    /// [`ErrorKind::Indeterminate`](crate::ErrorKind::Indeterminate): whether it is durable is unknown until the database is
-    /// reopened. Any other error: it was not applied.
+    /// [`ErrorKind::Indeterminate`](crate::ErrorKind::Indeterminate): whether it is durable is
+    /// unknown until the database is reopened. Any other error: it was not applied.
     pub fn wait(self) -> Result<Lsn> {
         if self.durability == Durability::Sync {
             self.inner.engine.wait(self.lsn())?;

@@ -52,11 +52,12 @@ impl Db {
         Transaction::begin(self.inner.engine.state(), committer)
     }
 
-    /// Runs a function in a transaction, commits it and waits until it is acknowledged. Runs it again, on a newer
-    /// view, where another write came between; after 100 attempts it gives [`Error::Conflict`].
+    /// Runs a function in a transaction, commits it and waits until it is acknowledged. Runs it
+    /// again, on a newer view, where another write came between; after 100 attempts it gives
+    /// [`Error::Conflict`].
     ///
-    /// What the function does besides reading and writing through the transaction happens as often as it runs. An
-    /// error of the function ends it, and nothing was applied.
+    /// What the function does besides reading and writing through the transaction happens as often
+    /// as it runs. An error of the function ends it, and nothing was applied.
     pub fn transact<T>(&self, mut run: impl FnMut(&mut Transaction) -> Result<T>) -> Result<T> {
         let mut attempts = 1;
         loop {

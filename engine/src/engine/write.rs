@@ -24,17 +24,18 @@ impl From<Error> for Refusal {
 }
 
 impl Engine {
-    /// Appends a batch and applies it. It is durable once the log is durable up to the LSN, and visible
-    /// as [`Durability`] says.
+    /// Appends a batch and applies it. It is durable once the log is durable up to the LSN, and
+    /// visible as [`Durability`] says.
     ///
-    /// On an error nothing was applied. A refused precondition is only reported when the write that refused it is
-    /// visible, so that it never shows what a crash takes back; this may wait for the disk.
+    /// On an error nothing was applied. A refused precondition is only reported when the write that
+    /// refused it is visible, so that it never shows what a crash takes back; this may wait for
+    /// the disk.
     pub fn write(&self, batch: &Batch, durability: Durability) -> Result<Lsn> {
         self.write_if(batch, durability, &mut || Ok(()))
     }
 
-    /// As [`Engine::write`], if `check` says yes while nothing else is appended. Its error is handed on; where it is
-    /// [`Error::Conflict`], once the write that it names is visible.
+    /// As [`Engine::write`], if `check` says yes while nothing else is appended. Its error is
+    /// handed on; where it is [`Error::Conflict`], once the write that it names is visible.
     pub fn write_if(
         &self,
         batch: &Batch,
@@ -138,7 +139,8 @@ impl Engine {
 
     /// Drops a keyspace and everything in it, durably. False if there is none of this name.
     ///
-    /// Handles of it answer [`Error::NoSuchKeyspace`] from then on; a new keyspace of the same name is another one.
+    /// Handles of it answer [`Error::NoSuchKeyspace`] from then on; a new keyspace of the same name
+    /// is another one.
     pub fn drop_keyspace(&self, name: &str) -> Result<bool> {
         keyspace::check_droppable(name)?;
         self.check()?;

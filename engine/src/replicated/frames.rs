@@ -3,8 +3,8 @@
 use mainstay_wal::Epoch;
 use mainstay_wal::frame::FrameHeader;
 
-/// The highest epoch that a run of frames names, as far as its headers can be read. Damage is not judged here: the log
-/// does that before it appends anything.
+/// The highest epoch that a run of frames names, as far as its headers can be read. Damage is not
+/// judged here: the log does that before it appends anything.
 pub(super) fn last_epoch(mut frames: &[u8]) -> Option<Epoch> {
     let mut last = None;
     while let Ok(header) = FrameHeader::decode(frames) {

@@ -1,4 +1,5 @@
-//! A state on its way to another node: what an image is made of, and how one is made while writes go on.
+//! A state on its way to another node: what an image is made of, and how one is made while writes
+//! go on.
 //!
 //! An image is a run of chunks, each with a checksum and a number:
 //!
@@ -9,9 +10,10 @@
 //! | 3 frames | the log from that checkpoint on, verbatim |
 //! | 4 end | the record at which the image ends, the chain up to it, how much there was, the epoch history |
 //!
-//! The scan is fuzzy: the Store changes under it, by checkpoints that go on. Whatever a checkpoint changed lies between the
-//! begin and the end, and so do the frames, whose records are absolute: applied in order over the entries they give
-//! the state at the end, whatever the scan saw. No old version is kept for it, however long it takes.
+//! The scan is fuzzy: the Store changes under it, by checkpoints that go on. Whatever a checkpoint
+//! changed lies between the begin and the end, and so do the frames, whose records are absolute:
+//! applied in order over the entries they give the state at the end, whatever the scan saw. No old
+//! version is kept for it, however long it takes.
 
 use std::ops::Bound as KeyBound;
 
@@ -240,9 +242,11 @@ impl std::fmt::Debug for ImageStream {
 }
 
 impl ReplicaEngine {
-    /// An image of what is committed, consistent from its end on, which is settled when the scan of the Store is through.
+    /// An image of what is committed, consistent from its end on, which is settled when the scan of
+    /// the Store is through.
     ///
-    /// An image installed here meanwhile makes it worthless; its receiver finds that out, or this side does.
+    /// An image installed here meanwhile makes it worthless; its receiver finds that out, or this
+    /// side does.
     pub fn image_stream(&self) -> Result<ImageStream> {
         // A checkpoint that ends now would let go of the log that is to be held.
         let _checkpoint = self.engine.checkpoint.lock();
@@ -266,10 +270,12 @@ impl ReplicaEngine {
 }
 
 impl ImageStream {
-    /// The next chunk, of at most [`MAX_CHUNK_BYTES`] and mostly about 256 KiB. None after the last one.
+    /// The next chunk, of at most [`MAX_CHUNK_BYTES`] and mostly about 256 KiB. None after the last
+    /// one.
     ///
     /// An error ends the image: begin another one. [`HoldLost`](mainstay_wal::Error::HoldLost) or
-    /// [`LogTruncated`](mainstay_wal::Error::LogTruncated) if it took so long that the log could not be kept.
+    /// [`LogTruncated`](mainstay_wal::Error::LogTruncated) if it took so long that the log could
+    /// not be kept.
     pub fn next_chunk(&mut self) -> Result<Option<Vec<u8>>> {
         let made = self.make();
         if made.is_err() {
@@ -378,7 +384,8 @@ impl ImageStream {
     }
 }
 
-/// The keyspaces that the Store may have entries of, highest first. One that is made later comes with the log.
+/// The keyspaces that the Store may have entries of, highest first. One that is made later comes
+/// with the log.
 fn keyspaces(state: &State) -> Result<Vec<KeyspaceId>> {
     let mut keyspaces = vec![KeyspaceId::CATALOG, KeyspaceId::DEFAULT, KeyspaceId::SESSIONS];
     let all = (KeyBound::Unbounded, KeyBound::Unbounded);

@@ -20,7 +20,8 @@ use crate::store::{self, Store, StoreOp, StorePlace};
 const OPS_PER_STEP: usize = 1000;
 
 /// A state that is built from the chunks of an image, beside that of the node. Dropped before it is
-/// [installed](ReplicaEngine::install) it leaves a directory, which the next one, or the next opening, removes.
+/// [installed](ReplicaEngine::install) it leaves a directory, which the next one, or the next
+/// opening, removes.
 #[derive(Debug)]
 pub struct ImageBuilder {
     cluster: ClusterId,
@@ -63,8 +64,9 @@ struct Complete {
 impl ImageBuilder {
     /// Takes in the next chunk. After the last one the state is complete and durable.
     ///
-    /// [`Error::Backup`] if a chunk is damaged, out of order, of another cluster, or if the image does not fit together;
-    /// other errors are the new Store's. After an error begin another one; the node is as it was.
+    /// [`Error::Backup`] if a chunk is damaged, out of order, of another cluster, or if the image
+    /// does not fit together; other errors are the new Store's. After an error begin another
+    /// one; the node is as it was.
     pub fn take(&mut self, chunk: &[u8]) -> Result<()> {
         // An error leaves it failed.
         let stage = std::mem::replace(&mut self.stage, Stage::Failed);
@@ -196,7 +198,8 @@ fn flush(state: &Arc<State>) -> Result<()> {
 impl ReplicaEngine {
     /// Begins to build the state of an image beside the own one, which goes on as it is.
     ///
-    /// [`Error::Busy`] if another image is being built. Other errors are the new Store's; the node is as it was.
+    /// [`Error::Busy`] if another image is being built. Other errors are the new Store's; the node
+    /// is as it was.
     pub fn begin_install(&self) -> Result<ImageBuilder> {
         let mut building = self.building.lock();
         if building.upgrade().is_some() {
@@ -227,15 +230,16 @@ impl ReplicaEngine {
         })
     }
 
-    /// Puts a complete image into the place of the own state, and begins the log anew behind it. Gives the image's end,
-    /// which is committed, visible and checkpointed from then on.
+    /// Puts a complete image into the place of the own state, and begins the log anew behind it.
+    /// Gives the image's end, which is committed, visible and checkpointed from then on.
     ///
-    /// Panics at the primary. [`Error::Backup`] if the image is not complete, ends below what is committed here, or is of
-    /// an epoch that was not promised: the node is as it was. After any other error the node refuses every write and must be
-    /// opened anew, and then has the old state or the new one.
+    /// Panics at the primary. [`Error::Backup`] if the image is not complete, ends below what is
+    /// committed here, or is of an epoch that was not promised: the node is as it was. After
+    /// any other error the node refuses every write and must be opened anew, and then has the
+    /// old state or the new one.
     ///
-    /// Snapshots taken before go on showing what they showed; handles of keyspaces must be made anew. Readers of the log
-    /// are of no use afterwards.
+    /// Snapshots taken before go on showing what they showed; handles of keyspaces must be made
+    /// anew. Readers of the log are of no use afterwards.
     pub fn install(&mut self, image: ImageBuilder) -> Result<LogId> {
         let role = *self.role.get_mut();
         assert_eq!(role, Role::Follower, "an image is installed at a follower");

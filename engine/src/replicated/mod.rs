@@ -1,14 +1,15 @@
 //! The engine of a replicated node: appending and committing apart.
 //!
-//! It is the same log and the same [`State`] as a database on one node has. What differs is who decides that a record
-//! is committed: there it is when it is durable, here a protocol says so.
+//! It is the same log and the same [`State`] as a database on one node has. What differs is who
+//! decides that a record is committed: there it is when it is durable, here a protocol says so.
 //!
-//! - The primary [appends](ReplicaEngine::append) batches. Their versions enter the memtable at once, so that
-//!   later batches are judged against them, and nobody sees them yet.
-//! - A follower [appends frames](ReplicaEngine::append_frames) of the primary, byte for byte. They stand in its log and
-//!   nowhere else.
-//! - [Committing](ReplicaEngine::commit) applies what is not applied yet, and shows everything up to
-//!   min(commit, durable). A [checkpoint](ReplicaEngine::checkpoint_step) goes as far, and no further.
+//! - The primary [appends](ReplicaEngine::append) batches. Their versions enter the memtable at
+//!   once, so that later batches are judged against them, and nobody sees them yet.
+//! - A follower [appends frames](ReplicaEngine::append_frames) of the primary, byte for byte. They
+//!   stand in its log and nowhere else.
+//! - [Committing](ReplicaEngine::commit) applies what is not applied yet, and shows everything up
+//!   to min(commit, durable). A [checkpoint](ReplicaEngine::checkpoint_step) goes as far, and no
+//!   further.
 //! - [Truncating](ReplicaEngine::truncate) drops what was never committed.
 //! - [`ReplicaEngine::image_stream`] sends the whole state while writes go on, and
 //!   [`ReplicaEngine::install`] puts such an image into the place of the own state.
@@ -18,18 +19,19 @@
 //!
 //! # A crash while an image is installed
 //!
-//! The image is built into a new directory and made durable. Then one write of the manifest names that directory, the
-//! image's end as the checkpoint, and that the log must begin anew behind it. This write is the moment at which the new
-//! state takes the place of the old one: before it the new directory is a leftover, which the next opening removes. After
-//! it the log is reset, the manifest is cleared of the reset, and the old Store is removed. Where a crash comes
-//! in between, [`Log::open`] finds the reset in the manifest and makes up for it before it reads anything, and
+//! The image is built into a new directory and made durable. Then one write of the manifest names
+//! that directory, the image's end as the checkpoint, and that the log must begin anew behind it.
+//! This write is the moment at which the new state takes the place of the old one: before it the
+//! new directory is a leftover, which the next opening removes. After it the log is reset, the
+//! manifest is cleared of the reset, and the old Store is removed. Where a crash comes in between,
+//! [`Log::open`] finds the reset in the manifest and makes up for it before it reads anything, and
 //! the next opening removes the old Store. Nothing is appended before the reset is done.
 //!
 //! # Not done
 //!
 //! - An image has no state hash of its own; chain and checksums are what its receiver checks.
-//! - A node whose Store is damaged, and whose log does not reach back far enough to rebuild it, cannot be opened to
-//!   be given an image: it must be wiped, and come back as a new one.
+//! - A node whose Store is damaged, and whose log does not reach back far enough to rebuild it,
+//!   cannot be opened to be given an image: it must be wiped, and come back as a new one.
 
 mod frames;
 mod image;
@@ -74,8 +76,8 @@ impl fmt::Display for ClusterId {
 pub enum Appended {
     /// It is in the log, and not durable or committed yet.
     At(LogId),
-    /// It was refused, and nothing was appended. Tell nobody before `depends_on` is committed: the refusal would show
-    /// what may still be taken back.
+    /// It was refused, and nothing was appended. Tell nobody before `depends_on` is committed: the
+    /// refusal would show what may still be taken back.
     Refused {
         /// Why.
         why: Error,
@@ -95,8 +97,8 @@ enum Role {
 
 /// The engine of a replicated node. See the [module](self).
 ///
-/// Invariants: visible <= min(commit, durable); checkpoint <= min(commit, durable); a follower has applied nothing past
-/// min(commit, durable), a primary everything in its log.
+/// Invariants: visible <= min(commit, durable); checkpoint <= min(commit, durable); a follower has
+/// applied nothing past min(commit, durable), a primary everything in its log.
 ///
 /// Locks, in the order in which they are taken: `role`, then those of the [`Engine`].
 #[derive(Debug)]
@@ -108,13 +110,16 @@ pub struct ReplicaEngine {
 }
 
 impl ReplicaEngine {
-    /// Opens a node's directory, or makes it. The node is a follower: being primary does not outlive the process.
+    /// Opens a node's directory, or makes it. The node is a follower: being primary does not
+    /// outlive the process.
     ///
-    /// Recovery applies up to the highest commit LSN that the checkpoint and the log's groups tell, and keeps the rest of
-    /// the log unapplied. `root` is the disk's directory in the file system, if it is one.
+    /// Recovery applies up to the highest commit LSN that the checkpoint and the log's groups tell,
+    /// and keeps the rest of the log unapplied. `root` is the disk's directory in the file
+    /// system, if it is one.
     ///
-    /// [`Error::OtherCluster`] if the directory was never replicated (see [`ReplicaEngine::convert`]) or belongs to
-    /// another cluster; nothing is changed then. Other errors as of [`Engine::open`].
+    /// [`Error::OtherCluster`] if the directory was never replicated (see
+    /// [`ReplicaEngine::convert`]) or belongs to another cluster; nothing is changed then.
+    /// Other errors as of [`Engine::open`].
     pub fn open(
         disk: Arc<dyn Disk>,
         root: Option<PathBuf>,
@@ -129,10 +134,11 @@ impl ReplicaEngine {
         Ok(replica)
     }
 
-    /// Makes the directory of a database on one node that of a node of a cluster. From then on only a node can open it.
+    /// Makes the directory of a database on one node that of a node of a cluster. From then on only
+    /// a node can open it.
     ///
-    /// Everything in it counts as committed: it was acknowledged. On an error the directory is still that of one
-    /// node, or already converted; opening tells.
+    /// Everything in it counts as committed: it was acknowledged. On an error the directory is
+    /// still that of one node, or already converted; opening tells.
     pub fn convert(
         disk: Arc<dyn Disk>,
         root: Option<PathBuf>,
@@ -156,8 +162,8 @@ impl ReplicaEngine {
         self.engine.recovery()
     }
 
-    /// The log, for reading and shipping it, for writing its groups, and for its ends. Appending and truncating go
-    /// through this engine.
+    /// The log, for reading and shipping it, for writing its groups, and for its ends. Appending
+    /// and truncating go through this engine.
     #[must_use]
     pub fn log(&self) -> &Log {
         self.engine.log()
@@ -205,11 +211,13 @@ impl ReplicaEngine {
         *self.role.lock() == Role::Primary
     }
 
-    /// Promises to take no part in an epoch below `epoch`, with a vote in it or without. Durable when it returns.
+    /// Promises to take no part in an epoch below `epoch`, with a vote in it or without. Durable
+    /// when it returns.
     ///
-    /// [`StaleEpoch`](mainstay_wal::Error::StaleEpoch) if a higher epoch was promised, or another vote given in
-    /// this one; nothing is changed then. If the manifest cannot be written, whether the promise holds shows
-    /// when the node is opened again: it must be, since the manifest takes no further write.
+    /// [`StaleEpoch`](mainstay_wal::Error::StaleEpoch) if a higher epoch was promised, or another
+    /// vote given in this one; nothing is changed then. If the manifest cannot be written,
+    /// whether the promise holds shows when the node is opened again: it must be, since the
+    /// manifest takes no further write.
     pub fn promise(&self, epoch: Epoch, vote: Option<u64>) -> Result<()> {
         let _role = self.role.lock();
         let Manifest { promised_epoch: last, vote: given, .. } = self.manifest();
@@ -225,11 +233,12 @@ impl ReplicaEngine {
         })
     }
 
-    /// Becomes primary: applies everything in the log, and gives `epoch` to what is appended from now on.
+    /// Becomes primary: applies everything in the log, and gives `epoch` to what is appended from
+    /// now on.
     ///
     /// The epoch must have been [promised](ReplicaEngine::promise), or this panics.
-    /// [`StaleEpoch`](mainstay_wal::Error::StaleEpoch) if a higher one was, or stands in the log. On an error the
-    /// node is the follower that it was.
+    /// [`StaleEpoch`](mainstay_wal::Error::StaleEpoch) if a higher one was, or stands in the log.
+    /// On an error the node is the follower that it was.
     pub fn begin_epoch(&self, epoch: Epoch) -> Result<()> {
         let mut role = self.role.lock();
         let last = self.manifest().promised_epoch;
@@ -247,8 +256,9 @@ impl ReplicaEngine {
         begun
     }
 
-    /// Ceases to be primary: takes back the versions that are not committed. Their records stay in the log, until
-    /// somebody commits or [truncates](ReplicaEngine::truncate) them. Does nothing at a follower.
+    /// Ceases to be primary: takes back the versions that are not committed. Their records stay in
+    /// the log, until somebody commits or [truncates](ReplicaEngine::truncate) them. Does
+    /// nothing at a follower.
     ///
     /// An error is the Store's; the node must be opened anew then.
     pub fn step_down(&self) -> Result<()> {
@@ -285,8 +295,8 @@ impl ReplicaEngine {
         }
     }
 
-    /// Appends the creation of a keyspace at the primary. Batches may use it at once. If there is one with this name,
-    /// nothing is appended; the record given is then the end of the log.
+    /// Appends the creation of a keyspace at the primary. Batches may use it at once. If there is
+    /// one with this name, nothing is appended; the record given is then the end of the log.
     ///
     /// Panics at a follower. On an error nothing was appended.
     pub fn create_keyspace(&self, name: &str) -> Result<(KeyspaceRef, LogId)> {
@@ -325,8 +335,8 @@ impl ReplicaEngine {
         self.engine.append_record(&record::encode(std::slice::from_ref(op)), Durability::Sync)
     }
 
-    /// Appends the primary's frames at a follower, behind `previous`, which must be the end of the log. Into the log alone:
-    /// they are applied once they are committed.
+    /// Appends the primary's frames at a follower, behind `previous`, which must be the end of the
+    /// log. Into the log alone: they are applied once they are committed.
     ///
     /// Panics at the primary. Errors as of [`Log::append_frames`];
     /// [`BadFrames`](mainstay_wal::Error::BadFrames) also for an epoch that was not
@@ -354,8 +364,8 @@ impl ReplicaEngine {
         self.advance()
     }
 
-    /// Applies and shows what is committed and durable; gives up to where that is. To be called whenever groups of the
-    /// log became durable.
+    /// Applies and shows what is committed and durable; gives up to where that is. To be called
+    /// whenever groups of the log became durable.
     ///
     /// On an error a record of the log cannot be applied or read; what is visible stays as it is.
     pub fn advance(&self) -> Result<Lsn> {
@@ -390,11 +400,13 @@ impl ReplicaEngine {
         taken.map_err(|error| self.engine.fail(error))
     }
 
-    /// Drops every record past `last_kept` from a follower's log, durably. What is dropped is saved to a file, and reported.
+    /// Drops every record past `last_kept` from a follower's log, durably. What is dropped is saved
+    /// to a file, and reported.
     ///
-    /// [`NotContiguous`](mainstay_wal::Error::NotContiguous) if any of it is committed; nothing is changed then. Other
-    /// errors as of [`Log::truncate_suffix`]. Panics at the primary. No group of the log may be in flight on the calling
-    /// thread: this waits for it. Readers that have read past `last_kept` are of no use afterwards.
+    /// [`NotContiguous`](mainstay_wal::Error::NotContiguous) if any of it is committed; nothing is
+    /// changed then. Other errors as of [`Log::truncate_suffix`]. Panics at the primary. No
+    /// group of the log may be in flight on the calling thread: this waits for it. Readers that
+    /// have read past `last_kept` are of no use afterwards.
     pub fn truncate(&self, last_kept: Lsn) -> Result<Dropped> {
         let role = self.role.lock();
         assert_eq!(*role, Role::Follower, "the log of a follower is truncated");
@@ -404,14 +416,17 @@ impl ReplicaEngine {
         Ok(self.log().truncate_suffix(last_kept)?)
     }
 
-    /// Does one bounded piece of a checkpoint, as [`Engine::checkpoint_step`] does, never past min(commit, durable).
+    /// Does one bounded piece of a checkpoint, as [`Engine::checkpoint_step`] does, never past
+    /// min(commit, durable).
     pub fn checkpoint_step(&self) -> Result<CheckpointStep> {
         self.engine.checkpoint_step()
     }
 
-    /// Moves what is committed and applied into the Store, as [`Engine::checkpoint`] does. Gives up to where.
+    /// Moves what is committed and applied into the Store, as [`Engine::checkpoint`] does. Gives up
+    /// to where.
     ///
-    /// At a primary with uncommitted records it goes as far as whole frozen memtables are committed.
+    /// At a primary with uncommitted records it goes as far as whole frozen memtables are
+    /// committed.
     pub fn checkpoint(&self) -> Result<Lsn> {
         self.engine.checkpoint()
     }
@@ -427,7 +442,8 @@ impl ReplicaEngine {
         Ok(self.log().close()?)
     }
 
-    /// Removes the Stores that are not this node's: of images that were not installed, and of what an image replaced.
+    /// Removes the Stores that are not this node's: of images that were not installed, and of what
+    /// an image replaced.
     fn remove_leftovers(&self) -> Result<()> {
         let disk = &*self.engine.disk;
         let names = disk

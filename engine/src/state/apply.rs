@@ -60,7 +60,8 @@ struct Writer<'a> {
     lsn: Lsn,
     changes: Vec<Change>,
     /// The keys this record has inserted so far, if it removes ranges too: a range removes what
-    /// stands before it in the record, but in a memtable a point wins over a range of the same LSN.
+    /// stands before it in the record, but in a memtable a point wins over a range of the same
+    /// LSN.
     inserted: Option<BTreeSet<(KeyspaceId, Key)>>,
 }
 

@@ -20,8 +20,8 @@ pub(super) type Scan = (Range<Number>, Vec<(Number, u64)>);
 /// writer.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Done {
-    /// Where its writes stand in the order of all; also for those that only read, for whom it is of
-    /// no matter.
+    /// Where its writes stand in the order of all; also for those that only read, for whom it is
+    /// of no matter.
     pub(super) position: u64,
     /// Everything up to here was seen.
     pub(super) snapshot: u64,
