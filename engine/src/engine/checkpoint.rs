@@ -116,8 +116,10 @@ impl Engine {
     pub fn checkpoint(&self) -> Result<Lsn> {
         let target = self.state.last_applied_lsn();
         self.state.freeze();
-        while self.checkpoint_lsn() < target {
+        // Not only until the manifest names the LSN: the step after that lets go of the log.
+        loop {
             match self.checkpoint_step()? {
+                CheckpointStep::Done(end) if end >= target => break,
                 CheckpointStep::Working | CheckpointStep::Done(_) => {}
                 // Another thread finished it in between.
                 CheckpointStep::Idle => break,

@@ -9,7 +9,7 @@ use super::{Appended, ClusterId, ImageBuilder, ReplicaEngine};
 use crate::engine::Identity;
 use crate::{Batch, Engine, Error, KeyspaceId, KeyspaceRef, Options};
 
-const CLUSTER: ClusterId = ClusterId(77);
+pub(super) const CLUSTER: ClusterId = ClusterId(77);
 
 fn identity(seed: u64) -> Identity {
     let (database_id, incarnation) = (DatabaseId(seed.into()), Incarnation(seed));
@@ -207,6 +207,25 @@ fn a_directory_is_of_one_node_or_of_a_cluster_and_is_converted_on_request() {
     let one = open(&disk);
     assert_eq!(value(&one, "ada").as_deref(), Some("1815"));
     assert_eq!(one.commit_lsn(), Lsn(1));
+}
+
+#[test]
+fn a_checkpoint_lets_go_of_the_log_and_a_hold_keeps_it() {
+    let one = primary(&SimDisk::new(1), 1);
+    for number in 0..50 {
+        insert(&one, &format!("key {number}"), &"x".repeat(300));
+    }
+    one.sync().unwrap();
+    one.commit(Lsn::MAX).unwrap();
+    let hold = one.log().hold(Lsn(1)).unwrap();
+    assert_eq!(one.checkpoint().unwrap(), Lsn(50));
+    assert_eq!(one.log().first_lsn(), Lsn(1));
+    drop(hold);
+    insert(&one, "one", "more");
+    one.sync().unwrap();
+    one.commit(Lsn::MAX).unwrap();
+    assert_eq!(one.checkpoint().unwrap(), Lsn(51));
+    assert!(one.log().first_lsn() > Lsn(20), "{}", one.log().first_lsn());
 }
 
 fn chunks(replica: &ReplicaEngine) -> Vec<Vec<u8>> {
