@@ -52,7 +52,8 @@ const STORE_KIND: usize = 112;
 const STORE_DIRECTORY: usize = STORE_KIND + STORE_KIND_LIMIT_BYTES;
 const RESET_EPOCH_START: usize = STORE_DIRECTORY + STORE_DIRECTORY_LIMIT_BYTES;
 const RESET_EPOCH_CHAIN: usize = RESET_EPOCH_START + 8;
-const END: usize = RESET_EPOCH_CHAIN + 8;
+const COMMITTED: usize = RESET_EPOCH_CHAIN + 8;
+const END: usize = COMMITTED + 8;
 const CRC: usize = SLOT_BYTES - 4;
 
 /// What is true of one database directory.
@@ -89,6 +90,9 @@ pub struct Manifest {
     /// checkpoint, in whose epoch this is. [`Log::open`](crate::Log::open) sees to it, where a crash
     /// came in between.
     pub reset: Option<EpochEntry>,
+    /// On a replicated node: everything up to here is committed and was durable, and the Store may
+    /// hold any of it. What is committed may be further on.
+    pub committed: Lsn,
 }
 
 impl Manifest {
@@ -113,6 +117,7 @@ impl Manifest {
             promised_epoch: Epoch::ZERO,
             vote: None,
             reset: None,
+            committed: Lsn::ZERO,
         }
     }
 
@@ -146,6 +151,7 @@ impl Manifest {
             put(&mut bytes, RESET_EPOCH_START, &reset.start_lsn.0.to_le_bytes());
             put(&mut bytes, RESET_EPOCH_CHAIN, &reset.chain_at_start.0.to_le_bytes());
         }
+        put(&mut bytes, COMMITTED, &self.committed.0.to_le_bytes());
         let crc = crc32fast::hash(&bytes[..CRC]);
         put(&mut bytes, CRC, &crc.to_le_bytes());
         bytes
@@ -186,7 +192,7 @@ impl Manifest {
             return Err(ManifestError::Field("a generation beyond the last that exists"));
         }
         let has_reset = flags & FLAG_RESET != 0;
-        if !has_reset && !is_blank(&bytes[RESET_EPOCH_START..END]) {
+        if !has_reset && !is_blank(&bytes[RESET_EPOCH_START..COMMITTED]) {
             return Err(ManifestError::Field("the reset is half there"));
         }
         let reset = EpochEntry {
@@ -215,6 +221,7 @@ impl Manifest {
             promised_epoch: Epoch(u64_at(bytes, PROMISED_EPOCH)),
             vote: (flags & FLAG_VOTE != 0).then_some(vote),
             reset: has_reset.then_some(reset),
+            committed: Lsn(u64_at(bytes, COMMITTED)),
         };
         match manifest.fault() {
             Some(fault) => Err(ManifestError::Field(fault)),

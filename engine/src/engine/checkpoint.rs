@@ -72,6 +72,11 @@ impl Engine {
                 // The Store must never be ahead of what a crash leaves of the log.
                 self.log.wait_durable(end)?;
                 self.advance(self.log.durable_lsn());
+                if self.replicated && self.manifest().committed < end {
+                    // After a crash the Store may be ahead of the checkpoint, and nobody else tells
+                    // that all of it is committed and must be applied.
+                    self.write_manifest(|manifest| manifest.committed = end)?;
+                }
                 match self.state.begin_checkpoint() {
                     Some(job) => *phase = Phase::Applying(job),
                     None => return Ok(CheckpointStep::Idle),

@@ -116,8 +116,19 @@ impl Engine {
         created: bool,
     ) -> Result<Engine> {
         let OpenedLog { log, manifest_file, mut manifest, recovery } = opened;
-        // What was checkpointed was committed, even if the Store is lost and rebuilt below.
-        log.set_commit_lsn(manifest.checkpoint.lsn);
+        // The Store may hold anything up to here, and that was committed.
+        let committed = manifest.checkpoint.lsn.max(manifest.committed);
+        log.set_commit_lsn(committed);
+        if log.end().lsn < committed {
+            return Err(mainstay_wal::Error::Corrupt {
+                file: mainstay_wal::segment::DIRECTORY.to_owned(),
+                segment: None,
+                offset: 0,
+                lsn: log.end().lsn.next(),
+                reason: format!("it ends, but everything up to LSN {committed} was durable"),
+            }
+            .into());
+        }
         let mut manifest_file = manifest_file;
         let kind = store_kind(&manifest, options.store)?;
         let place =

@@ -228,6 +228,36 @@ fn a_checkpoint_lets_go_of_the_log_and_a_hold_keeps_it() {
     assert!(one.log().first_lsn() > Lsn(20), "{}", one.log().first_lsn());
 }
 
+#[test]
+fn a_crash_in_a_checkpoint_shows_nothing_past_what_is_known_to_be_committed() {
+    for steps in 0..8 {
+        let disk = SimDisk::new(1);
+        let one = primary(&disk, 1);
+        insert(&one, "zeroth", "0");
+        one.sync().unwrap();
+        one.commit(Lsn(1)).unwrap();
+        one.checkpoint().unwrap();
+        insert(&one, "first", "1");
+        insert(&one, "second", "2");
+        one.sync().unwrap();
+        // No group of the log tells of this.
+        one.commit(Lsn(3)).unwrap();
+        one.state().freeze();
+        for _ in 0..steps {
+            one.checkpoint_step().unwrap();
+        }
+        // The Store may have everything by now.
+        let one = open(&disk.crash(Survivors::Everything));
+        let seen = (value(&one, "first"), value(&one, "second"));
+        let expected = match one.visible_lsn() {
+            Lsn(1) => (None, None),
+            Lsn(3) => (Some("1".to_owned()), Some("2".to_owned())),
+            other => panic!("visible up to {other} after {steps} steps"),
+        };
+        assert_eq!(seen, expected, "after {steps} steps");
+    }
+}
+
 fn chunks(replica: &ReplicaEngine) -> Vec<Vec<u8>> {
     let mut stream = replica.image_stream().unwrap();
     std::iter::from_fn(|| stream.next_chunk().unwrap()).collect()

@@ -9,6 +9,7 @@ fn manifest() -> Manifest {
         cluster_id: 9,
         promised_epoch: Epoch(4),
         vote: Some(2),
+        committed: Lsn(21),
         ..Manifest::new(DatabaseId(1 << 100 | 7), Incarnation(5), "sled", "store-1")
     }
 }
