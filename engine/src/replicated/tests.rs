@@ -1,5 +1,7 @@
 //! One engine, or two by hand. The property over a whole cluster is in `cluster`.
 
+mod cluster;
+
 use std::sync::Arc;
 
 use mainstay_wal::disk::{Disk, Fault, SimDisk, Survivors};
