@@ -130,6 +130,16 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+    /// A backup and its archive do not reach to where the database shall be restored. Nothing was made.
+    #[error("LSN {requested} cannot be restored: only LSN {first_lsn} to {last_lsn} can")]
+    RestorePoint {
+        /// What was asked for.
+        requested: Lsn,
+        /// The end of the backup.
+        first_lsn: Lsn,
+        /// The end of the archive.
+        last_lsn: Lsn,
+    },
     /// An option is outside of its range. Nothing was opened.
     #[error("option {option}: {reason}")]
     Option {
@@ -173,7 +183,8 @@ impl Error {
             | Error::PreconditionFailed { .. }
             | Error::ReadOnly
             | Error::Option { .. }
-            | Error::Backup { .. } => ErrorKind::Input,
+            | Error::Backup { .. }
+            | Error::RestorePoint { .. } => ErrorKind::Input,
             Error::Conflict { .. }
             | Error::TransactionTooOld { .. }
             | Error::SnapshotTooOld { .. }

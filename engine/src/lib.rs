@@ -10,6 +10,7 @@
     )
 )]
 
+pub mod backup;
 mod batch;
 mod bytes;
 mod db;
@@ -33,6 +34,10 @@ mod visibility;
 
 pub use mainstay_wal as wal;
 
+pub use backup::{
+    ArchiveReport, Archiver, BackupReport, RestoreOptions, RestoreReport, archive_directory,
+    restore,
+};
 pub use batch::Batch;
 pub use bytes::{Key, Value};
 pub use db::{Committer, Db, Keyspace, Ticket};
