@@ -14,6 +14,7 @@ pub mod backup;
 mod batch;
 mod bytes;
 mod db;
+mod diff;
 pub mod engine;
 mod error;
 mod keyspace;
@@ -30,6 +31,7 @@ mod stats;
 pub mod store;
 mod subscribe;
 mod transaction;
+mod verify;
 mod visibility;
 
 pub use mainstay_wal as wal;
@@ -41,6 +43,7 @@ pub use backup::{
 pub use batch::Batch;
 pub use bytes::{Key, Value};
 pub use db::{Committer, Db, Keyspace, Ticket};
+pub use diff::{LogComparison, RecordIdentity, first_difference, first_difference_on};
 pub use engine::{Engine, Identity, Recovery};
 pub use error::{Error, ErrorKind, Result};
 pub use keyspace::{AsKeyspace, KeyspaceId, KeyspaceRef, MAX_NAME_BYTES};
@@ -53,3 +56,4 @@ pub use stats::Stats;
 pub use store::{Store, StoreIter, StoreKind, StoreOp, StoreUsage};
 pub use subscribe::{Change, ChangeOp, Subscription};
 pub use transaction::{Commit, Transaction, TransactionRange};
+pub use verify::{VerifyFault, VerifyReport, verify_directory, verify_disk};

@@ -288,7 +288,7 @@ impl Subscription {
             let Some(source) = &mut self.source else {
                 return Err(mainstay_wal::Error::Closed.into());
             };
-            let failed = source.log.refusal().filter(|error| is_failure(error));
+            let failed = source.log.refusal().filter(is_failure);
             let change = if self.next <= source.state.visible_lsn() {
                 read(source, &self.filters)?
             } else {

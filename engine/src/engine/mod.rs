@@ -88,6 +88,12 @@ impl Engine {
         self.manifest.lock().1.clone()
     }
 
+    /// Runs something while the manifest's file is not being written.
+    pub(crate) fn with_manifest_at_rest<T>(&self, run: impl FnOnce() -> T) -> T {
+        let _manifest = self.manifest.lock();
+        run()
+    }
+
     /// Up to where readers see.
     #[must_use]
     pub fn visible_lsn(&self) -> Lsn {
