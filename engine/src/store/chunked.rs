@@ -6,7 +6,8 @@ use std::ops::Bound;
 use crate::bytes::{Key, Value};
 use crate::error::Result;
 
-/// The first chunk is small, for those who want the first entry only; each one after it is twice as large.
+/// The first chunk is small, for those who want the first entry only; each one after it is twice as
+/// large.
 const FIRST_CHUNK: usize = 4;
 const LARGEST_CHUNK: usize = 128;
 
@@ -33,8 +34,8 @@ pub(super) trait ChunkSource: Send {
 ///
 /// # Invariants
 ///
-/// - `front` holds entries in key order, all of them below what is between the bounds; `back` in reverse order,
-///   all above.
+/// - `front` holds entries in key order, all of them below what is between the bounds; `back` in
+///   reverse order, all above.
 /// - After an error nothing more comes.
 pub(super) struct ChunkedRange<S> {
     source: S,

@@ -1,7 +1,8 @@
 //! What every [`Store`] must do, as a suite that runs against any of them.
 //!
-//! [`check`] runs the rules one after another, each with a new Store, and answers the first that is broken. Crashes
-//! are not among them, as they need a disk that forgets: see the tests of the stores that come with mainstay.
+//! [`check`] runs the rules one after another, each with a new Store, and answers the first that is
+//! broken. Crashes are not among them, as they need a disk that forgets: see the tests of the
+//! stores that come with mainstay.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -65,7 +66,8 @@ impl std::error::Error for Violation {}
 ///
 /// # Errors
 ///
-/// The first rule that is broken; an error that the Store answers where it must not breaks the rule too.
+/// The first rule that is broken; an error that the Store answers where it must not breaks the rule
+/// too.
 pub fn check(subject: &mut dyn Subject) -> std::result::Result<(), Violation> {
     for (rule, check) in rules::ALL {
         check(subject).map_err(|broken| Violation { rule, details: broken.0 })?;

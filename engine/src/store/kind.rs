@@ -68,11 +68,12 @@ pub struct StorePlace<'a> {
 ///
 /// # Errors
 ///
-/// - [`Error::Option`] if this Store cannot be used here: sled without its feature, or without a real directory.
-///   Nothing was changed.
-/// - [`Error::Store`], `damaged`, if there is no Store to open or its content is damaged: it must be rebuilt.
-/// - [`Error::Store`], not damaged, if the disk fails, or if `create` finds a Store there. What an interrupted
-///   creation left behind must be removed with [`destroy`] first.
+/// - [`Error::Option`] if this Store cannot be used here: sled without its feature, or without a
+///   real directory. Nothing was changed.
+/// - [`Error::Store`], `damaged`, if there is no Store to open or its content is damaged: it must
+///   be rebuilt.
+/// - [`Error::Store`], not damaged, if the disk fails, or if `create` finds a Store there. What an
+///   interrupted creation left behind must be removed with [`destroy`] first.
 pub fn open_store(
     kind: StoreKind,
     place: StorePlace<'_>,
@@ -100,9 +101,10 @@ pub fn open_store(
 
 /// Opens a Store for reading, without changing a byte of its directory.
 ///
-/// The Store in memory is simply read. sled cannot open without writing, so its files are copied into a private
-/// directory below `scratch` (or the system's directory for temporary files), which is removed when the
-/// Store is dropped: this takes the time and the space of a copy, except on file systems that share blocks.
+/// The Store in memory is simply read. sled cannot open without writing, so its files are copied
+/// into a private directory below `scratch` (or the system's directory for temporary files), which
+/// is removed when the Store is dropped: this takes the time and the space of a copy, except on
+/// file systems that share blocks.
 ///
 /// Fails as [`open_store`] does, and for sled if another process has the Store open.
 pub fn open_store_read_only(

@@ -1,7 +1,8 @@
-//! Where keys are materialised: the contract of a [`Store`], and the stores that come with mainstay.
+//! Where keys are materialised: the contract of a [`Store`], and the stores that come with
+//! mainstay.
 //!
-//! The log is the truth and a Store is a cache of it: it is filled by checkpoints, never acknowledges a write,
-//! and can be thrown away and rebuilt.
+//! The log is the truth and a Store is a cache of it: it is filled by checkpoints, never
+//! acknowledges a write, and can be thrown away and rebuilt.
 
 mod chunked;
 pub mod conformance;
@@ -62,25 +63,26 @@ pub enum StoreOp {
 
 /// An iterator over entries of a Store, from both ends. It owns what it needs.
 ///
-/// It need not be a snapshot: entries changed while it runs may be seen before or after the change. Entries that
-/// are not changed are seen exactly once, in key order.
+/// It need not be a snapshot: entries changed while it runs may be seen before or after the change.
+/// Entries that are not changed are seen exactly once, in key order.
 pub type StoreIter = Box<dyn DoubleEndedIterator<Item = Result<(Key, Value)>> + Send>;
 
 /// An ordered map of keys to values in keyspaces, filled by checkpoints.
 ///
 /// # Contract
 ///
-/// - [`apply`](Store::apply) is called by one thread at a time; [`get`](Store::get) and [`range`](Store::range) by
-///   any number of threads meanwhile. Operations of one call are sorted by keyspace and key, range removals and
-///   keyspace drops before the points that they would cover.
+/// - [`apply`](Store::apply) is called by one thread at a time; [`get`](Store::get) and
+///   [`range`](Store::range) by any number of threads meanwhile. Operations of one call are sorted
+///   by keyspace and key, range removals and keyspace drops before the points that they would
+///   cover.
 /// - What was applied is visible to reads when `apply` returns. It survives a power cut once
-///   [`make_durable`](Store::make_durable) has returned, and not necessarily before. After a crash the Store holds its last
-///   durable state plus any subset of what was applied later: operations are absolute, so applying them again
-///   from the checkpoint on gives the right state.
-/// - Errors are typed and leave the Store usable for reads or say that it is damaged; no call panics. When `apply`
-///   fails, any part of its operations may have been applied.
-/// - [`applied`](Store::applied) is at least what it was when the Store was last made durable. A Store that knows less
-///   lost something.
+///   [`make_durable`](Store::make_durable) has returned, and not necessarily before. After a crash
+///   the Store holds its last durable state plus any subset of what was applied later: operations
+///   are absolute, so applying them again from the checkpoint on gives the right state.
+/// - Errors are typed and leave the Store usable for reads or say that it is damaged; no call
+///   panics. When `apply` fails, any part of its operations may have been applied.
+/// - [`applied`](Store::applied) is at least what it was when the Store was last made durable. A
+///   Store that knows less lost something.
 ///
 /// [`conformance::check`] runs these rules against any implementation, but for those about crashes.
 pub trait Store: fmt::Debug + Send + Sync {
@@ -95,8 +97,8 @@ pub trait Store: fmt::Debug + Send + Sync {
         lower: Bound<&[u8]>,
         upper: Bound<&[u8]>,
     ) -> Result<StoreIter>;
-    /// Applies operations and remembers `up_to` as the LSN up to which the Store is at least complete
-    /// ([`Lsn::ZERO`] leaves it as it is: more pieces of the same checkpoint follow).
+    /// Applies operations and remembers `up_to` as the LSN up to which the Store is at least
+    /// complete ([`Lsn::ZERO`] leaves it as it is: more pieces of the same checkpoint follow).
     fn apply(&self, ops: &[StoreOp], up_to: Lsn) -> Result<()>;
     /// Makes everything applied so far survive a power cut.
     fn make_durable(&self) -> Result<()>;

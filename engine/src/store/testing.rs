@@ -12,7 +12,8 @@ use crate::bytes::{Key, Value};
 use crate::error::{Error, Result};
 use crate::keyspace::KeyspaceId;
 
-/// A [`Store`] that forgets what is applied, but for the LSN: what is measured over it is the engine's own.
+/// A [`Store`] that forgets what is applied, but for the LSN: what is measured over it is the
+/// engine's own.
 ///
 /// It does not keep the contract: nothing is ever found in it.
 #[derive(Debug, Default)]

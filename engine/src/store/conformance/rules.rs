@@ -293,7 +293,8 @@ fn drop_keyspace(subject: &mut dyn Subject) -> Outcome {
     store.apply(&[StoreOp::DropKeyspace { keyspace: A }], Lsn(3))?;
     require_equal("the dropped keyspace", &keys(&*store, A)?, &Vec::new())?;
     require_equal("a key of it", &store.get(A, b"000001")?, &None)?;
-    // What an iterator finds that was there before is its own matter; it must end, and without an error.
+    // What an iterator finds that was there before is its own matter; it must end, and without an
+    // error.
     let rest = iter.by_ref().take(3_000).collect::<crate::error::Result<Vec<_>>>()?;
     if rest.len() > 2_000 {
         return Err(Broken("an iterator over a dropped keyspace does not end".into()));

@@ -3,20 +3,21 @@
 //! A generation is two files:
 //!
 //! ```text
-//! pieces-GGGGGGGGGGGGGGGG   header, then pieces: operations as in `piece`, one piece behind another
-//! index-GGGGGGGGGGGGGGGG    header, then slots of 32 bytes, one for each piece, and the durable points
+//! pieces-GGGGGGGGGGGGGGGG   header, then pieces, one behind another: operations as in `piece`
+//! index-GGGGGGGGGGGGGGGG    header, then slots of 32 bytes: one for each piece, and durable points
 //!
-//! header          magic 8  version u32  zero u32  generation u64  zero u32  crc32 u32
-//! slot of a piece 1 u32  length u32  offset u64           crc32 of the piece u32  zero u64     crc32 u32
-//! durable point   2 u32  zero u32    length of pieces u64 zero u32                applied u64  crc32 u32
+//! header  magic 8  version u32  0 u32                 generation u64      0 u32        crc32 u32
+//! piece   1 u32    length u32   offset u64            its crc32 u32       0 u64        crc32 u32
+//! point   2 u32    0 u32        length of pieces u64  0 u32               applied u64  crc32 u32
 //! ```
 //!
-//! The checksum of a slot covers generation and number of the slot too. Everything before the last durable point was
-//! synced before that point was written: damage there is an error. A slot behind it counts on its own: whatever of
-//! it, and of its piece, did not survive a crash is skipped. Slots stand at fixed places, so a lost one
-//! hides none of those behind it.
+//! The checksum of a slot covers generation and number of the slot too. Everything before the last
+//! durable point was synced before that point was written: damage there is an error. A slot behind
+//! it counts on its own: whatever of it, and of its piece, did not survive a crash is skipped.
+//! Slots stand at fixed places, so a lost one hides none of those behind it.
 //!
-//! The index of a new generation gets its name only when all of it is durable; the highest generation counts.
+//! The index of a new generation gets its name only when all of it is durable; the highest
+//! generation counts.
 
 use std::fmt;
 use std::io;
@@ -43,8 +44,10 @@ const DURABLE: u32 = 2;
 ///
 /// # Invariants
 ///
-/// - `slots` is behind every slot that was ever written to this index, `pieces_bytes` behind every piece.
-/// - Once a sync failed (`stopped`) nothing is written any more: what the cache then holds need not be on the disk.
+/// - `slots` is behind every slot that was ever written to this index, `pieces_bytes` behind every
+///   piece.
+/// - Once a sync failed (`stopped`) nothing is written any more: what the cache then holds need not
+///   be on the disk.
 pub(super) struct Files {
     disk: Arc<dyn Disk>,
     directory: String,
@@ -61,8 +64,8 @@ pub(super) struct Files {
 pub(super) struct Found {
     /// The LSN of the last durable point.
     pub(super) applied: Lsn,
-    /// Whether something stands behind the last durable point. No durable point can be added then, because the
-    /// slots before it would not all be whole: a new generation must be written.
+    /// Whether something stands behind the last durable point. No durable point can be added then,
+    /// because the slots before it would not all be whole: a new generation must be written.
     pub(super) leftovers: bool,
 }
 
@@ -97,14 +100,15 @@ impl Files {
         })
     }
 
-    /// Makes a new generation durable. It does not count yet: after an error the one before it goes on.
+    /// Makes a new generation durable. It does not count yet: after an error the one before it goes
+    /// on.
     pub(super) fn seal(&mut self, applied: Lsn) -> Result<()> {
         self.add_durable_point(applied)?;
         self.sync_directory()
     }
 
-    /// Gives the index of a sealed generation the name that counts. After an error it is unknown which generation
-    /// counts, so that neither may be written to.
+    /// Gives the index of a sealed generation the name that counts. After an error it is unknown
+    /// which generation counts, so that neither may be written to.
     pub(super) fn publish(&mut self) -> Result<()> {
         let (from, to) = (unpublished(&self.directory, self.generation), self.index_name());
         self.disk.rename(&from, &to).map_err(|e| refused("rename", &from, &e))?;
@@ -125,7 +129,8 @@ impl Files {
         }
     }
 
-    /// Opens the newest generation and hands its operations to `each`, piece by piece. Writes nothing.
+    /// Opens the newest generation and hands its operations to `each`, piece by piece. Writes
+    /// nothing.
     pub(super) fn open(
         disk: Arc<dyn Disk>,
         directory: &str,
@@ -158,7 +163,8 @@ impl Files {
         Ok((files, found))
     }
 
-    /// Writes a piece, without making it durable. After an error the piece does not count, and may be given again.
+    /// Writes a piece, without making it durable. After an error the piece does not count, and may
+    /// be given again.
     pub(super) fn append(&mut self, piece: &[u8]) -> Result<()> {
         self.check_usable()?;
         let length = u32::try_from(piece.len())
@@ -176,7 +182,8 @@ impl Files {
     pub(super) fn add_durable_point(&mut self, applied: Lsn) -> Result<()> {
         self.check_usable()?;
         let (pieces, index) = (self.pieces.clone(), self.index.clone());
-        // The point must not reach the disk before what it vouches for, hence a sync on either side of it.
+        // The point must not reach the disk before what it vouches for, hence a sync on either side
+        // of it.
         self.sync(&*pieces, self.pieces_name())?;
         self.sync(&*index, self.index_name())?;
         self.write_slot(Slot::Durable { pieces_bytes: self.pieces_bytes, applied })?;
@@ -295,7 +302,8 @@ impl Files {
         Ok(slots)
     }
 
-    /// Reads a piece. The outer error is the disk's, the inner one says what is wrong with the piece.
+    /// Reads a piece. The outer error is the disk's, the inner one says what is wrong with the
+    /// piece.
     fn read_piece(
         &self,
         offset: u64,

@@ -1,11 +1,12 @@
 //! A [`Store`] in memory, kept on a [`Disk`].
 //!
-//! The whole content is an ordered map. What is applied is also written to the disk, in pieces; a make-durable syncs
-//! them, and once more than half of what stands there is out of date, writes everything afresh. Nothing is read from
-//! the disk but when the Store is opened.
+//! The whole content is an ordered map. What is applied is also written to the disk, in pieces; a
+//! make-durable syncs them, and once more than half of what stands there is out of date, writes
+//! everything afresh. Nothing is read from the disk but when the Store is opened.
 //!
-//! It is the Store of the simulator and the reference for others: it keeps the contract to the letter, and after a
-//! crash really shows any subset of what was applied since it was last made durable.
+//! It is the Store of the simulator and the reference for others: it keeps the contract to the
+//! letter, and after a crash really shows any subset of what was applied since it was last made
+//! durable.
 //!
 //! # Not done
 //!
@@ -34,7 +35,8 @@ use crate::keyspace::KeyspaceId;
 
 const KIND: &str = "memory";
 
-/// Pieces end once they are this large. Each is applied under the lock, so it bounds how long readers wait.
+/// Pieces end once they are this large. Each is applied under the lock, so it bounds how long
+/// readers wait.
 const PIECE_BYTES: usize = 256 * 1024;
 
 /// Files below this size are not written afresh, however much of them is out of date.
@@ -59,7 +61,8 @@ struct Content {
     /// What all insertions would take if they were written afresh.
     live_bytes: u64,
     applied: Lsn,
-    /// What the files took when it was last looked; here, so that nobody waits for the writer to know it.
+    /// What the files took when it was last looked; here, so that nobody waits for the writer to
+    /// know it.
     disk_bytes: u64,
 }
 
@@ -88,12 +91,14 @@ impl MemoryStore {
 
     /// Opens the Store in a directory of the disk. Changes nothing there.
     ///
-    /// Fails with [`Error::Store`], `damaged`, if anything is wrong with what was once made durable.
+    /// Fails with [`Error::Store`], `damaged`, if anything is wrong with what was once made
+    /// durable.
     pub fn open(disk: Arc<dyn Disk>, directory: &str) -> Result<MemoryStore> {
         MemoryStore::open_as(disk, directory, Open::Write)
     }
 
-    /// Opens the Store for reading. Needs no permission to write; applying answers [`Error::ReadOnly`].
+    /// Opens the Store for reading. Needs no permission to write; applying answers
+    /// [`Error::ReadOnly`].
     pub fn open_read_only(disk: Arc<dyn Disk>, directory: &str) -> Result<MemoryStore> {
         MemoryStore::open_as(disk, directory, Open::Read)
     }

@@ -26,7 +26,8 @@ const EXCLUDED: u8 = 2;
 /// Bytes of an insertion besides key and value.
 pub(super) const INSERT_OVERHEAD_BYTES: usize = 1 + 4 + 4 + 4;
 
-/// Appends one operation. Fails, having appended nothing of use, for a key or value of 4 GiB and more.
+/// Appends one operation. Fails, having appended nothing of use, for a key or value of 4 GiB and
+/// more.
 pub(super) fn encode(op: &StoreOp, into: &mut Vec<u8>) -> Result<(), &'static str> {
     match op {
         StoreOp::Insert { keyspace, key, value } => encode_insert(*keyspace, key, value, into)?,
@@ -61,8 +62,8 @@ pub(super) fn encode_insert(
     Ok(())
 }
 
-/// The operations of a piece. A piece whose checksum was right and that is not understood all the same was
-/// written by something else.
+/// The operations of a piece. A piece whose checksum was right and that is not understood all the
+/// same was written by something else.
 pub(super) fn decode(mut piece: &[u8]) -> Result<Vec<StoreOp>, &'static str> {
     let mut ops = Vec::new();
     while !piece.is_empty() {

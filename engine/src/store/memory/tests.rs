@@ -10,7 +10,8 @@ use crate::store::destroy;
 const DIRECTORY: &str = "store";
 const DATA: KeyspaceId = KeyspaceId(20);
 const OTHER: KeyspaceId = KeyspaceId(21);
-/// Every piece leaves its mark here, and no piece removes one: so a test sees which of them survived.
+/// Every piece leaves its mark here, and no piece removes one: so a test sees which of them
+/// survived.
 const MARKS: KeyspaceId = KeyspaceId(22);
 
 type Content = BTreeMap<(u32, Vec<u8>), Vec<u8>>;
@@ -22,7 +23,8 @@ enum Step {
     MakeDurable,
 }
 
-/// Writes enough garbage for some rewrites, and then so many pieces at once that their slots are in several sectors.
+/// Writes enough garbage for some rewrites, and then so many pieces at once that their slots are in
+/// several sectors.
 fn workload() -> Vec<Step> {
     let mut steps = Vec::new();
     for number in 1..=24u64 {
@@ -92,7 +94,8 @@ fn content(store: &MemoryStore) -> Content {
 #[derive(Clone, Default)]
 struct Outcome {
     created: bool,
-    /// Pieces that were given to `apply`, the last one perhaps without success. Its first operation is its mark.
+    /// Pieces that were given to `apply`, the last one perhaps without success. Its first operation
+    /// is its mark.
     given: Vec<Vec<StoreOp>>,
     /// How many of them were there when `make_durable` last succeeded.
     durable: usize,
@@ -117,8 +120,8 @@ impl Outcome {
         Ok(())
     }
 
-    /// Checks that `store` holds everything up to the last durable point, and any subset of the pieces given later;
-    /// answers that subset.
+    /// Checks that `store` holds everything up to the last durable point, and any subset of the
+    /// pieces given later; answers that subset.
     fn check_subset(&self, store: &MemoryStore, what: &str) -> Vec<Vec<StoreOp>> {
         let found = content(store);
         let mut expected = Content::new();
@@ -374,7 +377,8 @@ fn damage_to_any_byte_is_found() {
             match open(&copy) {
                 Err(Error::Store { damaged: true, .. }) => found += 1,
                 Err(error) => panic!("{name} at {offset}: {error}"),
-                // The last durable point was hit: what it vouches for is read, and `applied` gives it away.
+                // The last durable point was hit: what it vouches for is read, and `applied` gives
+                // it away.
                 Ok(store) => {
                     assert!(content(&store) == whole, "{name} at {offset}: wrong content");
                     assert!(store.applied().unwrap() < Lsn(outcome.durable as u64));
@@ -413,6 +417,26 @@ fn a_disk_that_loses_whole_blocks_with_what_was_durable_in_them_is_found_out() {
         }
     }
     assert!(damaged + behind > 50 && whole > 50, "{damaged} {behind} {whole}");
+}
+
+#[test]
+fn golden_bytes_of_the_index() {
+    let disk = SimDisk::new(12);
+    let store = MemoryStore::create(Arc::new(disk.clone()), DIRECTORY).unwrap();
+    let remove = StoreOp::Remove { keyspace: DATA, key: Key::from("key") };
+    store.apply(&[remove], Lsn(9)).unwrap();
+    store.make_durable().unwrap();
+    let index = disk.open("store/index-0000000000000001", Open::Read).unwrap();
+    let mut bytes = [0; 160];
+    let length = index.read_at(0, &mut bytes).unwrap();
+    let slots: Vec<&[u8]> = bytes[..length].chunks(32).collect();
+    let expected: [&[u8]; 4] = [
+        b"MSTNMIDX\x01\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\0\0\0\0\xf2.H`",
+        b"\x02\0\0\0\0\0\0\0\x20\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\xda\x20\xeb%",
+        b"\x01\0\0\0\x0c\0\0\0\x20\0\0\0\0\0\0\0\x9f\x87\xf8\xcd\0\0\0\0\0\0\0\0\xe1\xeb\\\xf2",
+        b"\x02\0\0\0\0\0\0\0\x2c\0\0\0\0\0\0\0\0\0\0\0\x09\0\0\0\0\0\0\0q\xa9\x02\x18",
+    ];
+    assert_eq!(slots, expected);
 }
 
 #[test]

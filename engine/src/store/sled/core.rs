@@ -97,8 +97,8 @@ impl Core {
         }
     }
 
-    /// The value that an entry stands for. Meanwhile it may be overwritten and its chunks removed: then the entry is read
-    /// again. `None` if it is gone.
+    /// The value that an entry stands for. Meanwhile it may be overwritten and its chunks removed:
+    /// then the entry is read again. `None` if it is gone.
     pub(super) fn resolve(
         &self,
         handles: &Handles,
@@ -178,7 +178,8 @@ impl Drop for Core {
             let thread = std::thread::Builder::new().name("mainstay-sled-end".into()).spawn(end);
             // A thread that cannot be made has dropped the handles already.
             if thread.is_ok() && is_done.recv_timeout(DROP_WAIT).is_err() {
-                tracing::error!(path = %self.path.display(), "sled does not end; its files stay locked");
+                let path = self.path.display();
+                tracing::error!(%path, "sled does not end; its files stay locked");
             }
         }
     }

@@ -6,13 +6,14 @@
 //!              number u64 big-endian, index u64 big-endian  ->  chunk
 //! ```
 //!
-//! sled keeps up to 16 entries in a page and rewrites pages whole; with values of 16 MiB that is unbearable, and pages
-//! beyond a quarter of a segment become files of their own. So large values are cut into chunks in a
-//! tree beside, small enough that their pages do not.
+//! sled keeps up to 16 entries in a page and rewrites pages whole; with values of 16 MiB that is
+//! unbearable, and pages beyond a quarter of a segment become files of their own. So large values
+//! are cut into chunks in a tree beside, small enough that their pages do not.
 
 use crate::bytes::Value;
 
-/// Values up to this size stand in their entry. Sixteen such entries and a few changes fit into a page.
+/// Values up to this size stand in their entry. Sixteen such entries and a few changes fit into a
+/// page.
 pub(super) const INLINE_BYTES: usize = 2048;
 /// The size of the chunks of larger ones.
 pub(super) const CHUNK_BYTES: usize = 4096;

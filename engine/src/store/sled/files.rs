@@ -1,8 +1,10 @@
-//! sled's files as we see them: handles of our own, kept to sync what sled's own flush does not make durable.
+//! sled's files as we see them: handles of our own, kept to sync what sled's own flush does not
+//! make durable.
 //!
-//! sled 0.34 has `db` (its log, in segments), `conf`, `snap.*` (written when it opens) and `blobs/*` (messages that do
-//! not fit into a segment). Its flush asks the kernel to write `db` (`sync_file_range`), but neither the file's
-//! length nor the device's cache are made durable by that, and blobs and directories are not synced at all.
+//! sled 0.34 has `db` (its log, in segments), `conf`, `snap.*` (written when it opens) and
+//! `blobs/*` (messages that do not fit into a segment). Its flush asks the kernel to write `db`
+//! (`sync_file_range`), but neither the file's length nor the device's cache are made durable by
+//! that, and blobs and directories are not synced at all.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -16,8 +18,9 @@ const BLOBS: &str = "blobs";
 
 /// Handles of all files below a directory of sled's.
 ///
-/// Linux reports a failed write-back once to each handle that was open at that time. So handles are opened with the
-/// Store and kept: one opened only to be synced could miss the failure, and vouch for lost data.
+/// Linux reports a failed write-back once to each handle that was open at that time. So handles are
+/// opened with the Store and kept: one opened only to be synced could miss the failure, and vouch
+/// for lost data.
 #[derive(Debug)]
 pub(super) struct Files {
     directory: Names,

@@ -2,29 +2,34 @@
 //!
 //! # What is done about sled as it is
 //!
-//! - Its flush does not survive a power cut. [`Store::make_durable`] flushes, and then syncs sled's files and
-//!   directories itself, through handles kept since the Store was opened (`files`).
-//! - A power cut while it writes can cost it what was durable long ago. So it is watched what it may reuse, and synced
-//!   every few MiB (`anchor`).
-//! - Its thread that flushes by time and moves pages together is off: what it writes, and when, could not be known, and
-//!   it saved an eighth of the space only. [`Store::usage`] tells when a rebuild is due.
-//! - It panics on damaged files, lazily. Every call is made behind a wall (`core`): a panic becomes an
-//!   [`Error::Store`], `damaged`, and sled is not called again. The panic's message still goes to the
-//!   program's panic hook, that is to standard error unless the program says otherwise.
-//! - Its pages hold up to sixteen entries, however large. Large values are cut into chunks (`entry`).
+//! - Its flush does not survive a power cut. [`Store::make_durable`] flushes, and then syncs sled's
+//!   files and directories itself, through handles kept since the Store was opened (`files`).
+//! - A power cut while it writes can cost it what was durable long ago. So it is watched what it
+//!   may reuse, and synced every few MiB (`anchor`).
+//! - Its thread that flushes by time and moves pages together is off: what it writes, and when,
+//!   could not be known, and it saved an eighth of the space only. [`Store::usage`] tells when a
+//!   rebuild is due.
+//! - It panics on damaged files, lazily. Every call is made behind a wall (`core`): a panic becomes
+//!   an [`Error::Store`], `damaged`, and sled is not called again. The panic's message still goes
+//!   to the program's panic hook, that is to standard error unless the program says otherwise.
+//! - Its pages hold up to sixteen entries, however large. Large values are cut into chunks
+//!   (`entry`).
 //! - It cannot be opened without writing. [`SledStore::open_read_only`] opens a copy.
 //! - Its lock may linger for a moment after it was closed, so opening waits for it, a little.
 //!
-//! One tree holds the entries of a keyspace, a second one its chunks, and one of our own what was applied.
+//! One tree holds the entries of a keyspace, a second one its chunks, and one of our own what was
+//! applied.
 //!
 //! # Not done
 //!
-//! Keys are not cut: sixteen of them in a page, at 64 KiB, are one of sled's files of its own, which it removes as it
-//! likes. Chunks that a crash left without their entry stay until the Store is rebuilt.
+//! Keys are not cut: sixteen of them in a page, at 64 KiB, are one of sled's files of its own,
+//! which it removes as it likes. Chunks that a crash left without their entry stay until the Store
+//! is rebuilt.
 //!
-//! sled has checksums, but takes a wrong one in what it wrote since it was last opened for the place where a crash cut its
-//! log. Mostly [`Store::applied`] is lower then than it must be, which gives it away; where the place is in
-//! a segment before the last two it goes on with the next one, and finds older values.
+//! sled has checksums, but takes a wrong one in what it wrote since it was last opened for the
+//! place where a crash cut its log. Mostly [`Store::applied`] is lower then than it must be, which
+//! gives it away; where the place is in a segment before the last two it goes on with the next one,
+//! and finds older values.
 
 mod anchor;
 mod core;
@@ -65,9 +70,9 @@ const ITERATOR_BYTES: usize = 256 * 1024;
 #[non_exhaustive]
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct SledOptions {
-    /// Memory that sled may use as the cache of its pages. Default: 64 MiB. sled takes more: a few hundred bytes for
-    /// every page, cached or not, and what was replaced since the last sync. Too low a value makes reads go to the
-    /// disk.
+    /// Memory that sled may use as the cache of its pages. Default: 64 MiB. sled takes more: a few
+    /// hundred bytes for every page, cached or not, and what was replaced since the last sync. Too
+    /// low a value makes reads go to the disk.
     pub cache_bytes: u64,
 }
 

@@ -23,7 +23,8 @@ const LOCK_WAIT: Duration = Duration::from_secs(2);
 const LOCK_POLL: Duration = Duration::from_millis(20);
 
 impl SledStore {
-    /// Makes an empty Store in a directory, which is created, and makes it durable. Its parent must exist.
+    /// Makes an empty Store in a directory, which is created, and makes it durable. Its parent must
+    /// exist.
     ///
     /// Fails if there is a Store, or a part of one: remove it first.
     pub fn create(path: &Path, options: SledOptions) -> Result<SledStore> {
@@ -60,20 +61,22 @@ impl SledStore {
     ///
     /// # Errors
     ///
-    /// - [`Error::Store`], `damaged`, if there is none, or if sled cannot read it: it must be rebuilt.
-    /// - [`mainstay_wal::Error::Locked`] if another process, or an iterator of this one, still has it open.
+    /// - [`Error::Store`], `damaged`, if there is none, or if sled cannot read it: it must be
+    ///   rebuilt.
+    /// - [`mainstay_wal::Error::Locked`] if another process, or an iterator of this one, still has
+    ///   it open.
     /// - [`mainstay_wal::Error::UnsupportedVersion`] if a newer mainstay wrote it.
     pub fn open(path: &Path, options: SledOptions) -> Result<SledStore> {
         SledStore::open_with(path, options, Care::FULL)
     }
 
-    /// Opens a copy of the Store in a directory, for reading; applying answers [`Error::ReadOnly`]. No byte of the
-    /// directory is changed.
+    /// Opens a copy of the Store in a directory, for reading; applying answers [`Error::ReadOnly`].
+    /// No byte of the directory is changed.
     ///
-    /// sled cannot be opened without writing. So this copies its files into a directory of its own below `scratch`, or
-    /// below the system's directory for temporary files, which costs the time and the space of a copy except where
-    /// the file system shares blocks; it is removed when the Store and its iterators are dropped. Nobody may have the
-    /// Store open meanwhile.
+    /// sled cannot be opened without writing. So this copies its files into a directory of its own
+    /// below `scratch`, or below the system's directory for temporary files, which costs the time
+    /// and the space of a copy except where the file system shares blocks; it is removed when the
+    /// Store and its iterators are dropped. Nobody may have the Store open meanwhile.
     ///
     /// Fails as [`SledStore::open`] does, and if the copy cannot be made.
     pub fn open_read_only(
@@ -120,8 +123,9 @@ impl SledStore {
     ) -> Result<SledStore> {
         let refused =
             |error: io::Error| failed(KIND, "open itself", format!("{}: {error}", path.display()));
-        // Opened before sled writes anything, so that no failure of that is missed. Synced, because a killed process may
-        // have left what is not durable yet, and sled overwrites what that replaced as soon as it opens.
+        // Opened before sled writes anything, so that no failure of that is missed. Synced, because
+        // a killed process may have left what is not durable yet, and sled overwrites what that
+        // replaced as soon as it opens.
         let mut files = Files::open(path).map_err(refused)?;
         files.sync().map_err(refused)?;
         let core = Core::new(path.to_owned(), scratch, || {

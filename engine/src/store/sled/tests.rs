@@ -1,4 +1,5 @@
-//! What sled does to us, and what we do about it. That it keeps the contract is shown by `conformance`.
+//! What sled does to us, and what we do about it. That it keeps the contract is shown by
+//! `conformance`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -339,8 +340,8 @@ impl PowerCuts {
         format!("{number}:{version}:{}", "x".repeat(80)).into_bytes()
     }
 
-    /// Overwrites until the power is cut. Leaves `durable`, what was on the disk for sure, and `seen`, what was
-    /// there for programs.
+    /// Overwrites until the power is cut. Leaves `durable`, what was on the disk for sure, and
+    /// `seen`, what was there for programs.
     fn new(seed: u64, care: Care) -> PowerCuts {
         let directory = tempfile::tempdir().unwrap();
         let count = usize::try_from(ENTRIES).unwrap();
@@ -475,8 +476,8 @@ fn without_care_power_cuts_do_damage() {
     );
 }
 
-/// Flips bits of a Store, one at a time. The content must be right, or an error must tell that the Store is damaged, or
-/// `applied` that it lost something. Answers how often it was which.
+/// Flips bits of a Store, one at a time. The content must be right, or an error must tell that the
+/// Store is damaged, or `applied` that it lost something. Answers how often it was which.
 fn flip_bits(path: &Path, expected: &[(Key, Value)], applied: Lsn) -> (u32, u32, u32) {
     let (mut right, mut damaged, mut behind) = (0, 0, 0);
     let copy = path.with_extension("flipped");

@@ -16,8 +16,8 @@ use crate::keyspace::KeyspaceId;
 use crate::store::chunked::bounds_cross;
 use crate::store::{StoreOp, failed};
 
-/// The size of the segments of sled's log. It gives a segment free once all pages in it were replaced: with larger ones
-/// later, with smaller ones there must be more syncs.
+/// The size of the segments of sled's log. It gives a segment free once all pages in it were
+/// replaced: with larger ones later, with smaller ones there must be more syncs.
 pub(super) const SEGMENT_BYTES: usize = 4 * 1024 * 1024;
 /// How many entries sled writes when one of them is changed, at worst, as it writes pages.
 const ENTRIES_PER_PAGE: u64 = 17;
@@ -38,7 +38,8 @@ pub(super) struct Writer {
     pub(super) dirty: bool,
     /// What sled may have written since the last sync, at worst.
     pub(super) unsynced_bytes: u64,
-    /// The size of entries around here: the largest of late. Changes come in key order, so these are neighbours.
+    /// The size of entries around here: the largest of late. Changes come in key order, so these
+    /// are neighbours.
     pub(super) entry_bytes: u64,
     pub(super) stopped: Option<String>,
 }
@@ -82,7 +83,8 @@ impl SledStore {
         {
             return Ok(());
         }
-        // The next anchor is pinned before the sync and the one before is let go after it, so there is no gap.
+        // The next anchor is pinned before the sync and the one before is let go after it, so there
+        // is no gap.
         let before = writer.anchor.take();
         writer.pin()?;
         self.sync_data(writer)?;
@@ -155,7 +157,8 @@ impl SledStore {
                 let key = entry::chunk_key(large.number, index);
                 let removed = self.core.call("remove", |_| Ok(chunks.remove(key)?))?;
                 let Some(removed) = removed else {
-                    // A crash between two removals; or a damaged length, which must not keep us busy for ever.
+                    // A crash between two removals; or a damaged length, which must not keep us
+                    // busy for ever.
                     break;
                 };
                 self.wrote(writer, key.len() + removed.len())?;
@@ -221,8 +224,8 @@ impl SledStore {
         }
     }
 
-    /// Counts a read. When sled had to keep too much in memory for too many reads, and nobody is writing, this
-    /// makes durable what is not, so that it can let go.
+    /// Counts a read. When sled had to keep too much in memory for too many reads, and nobody is
+    /// writing, this makes durable what is not, so that it can let go.
     pub(super) fn read(&self) -> Result<()> {
         count_read(&self.core.reads);
         if self.core.reads.load(Ordering::Relaxed) >= Care::FULL.unsynced_reads
