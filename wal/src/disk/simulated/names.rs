@@ -142,7 +142,12 @@ impl Names {
 
     /// Makes a directory's own name durable, and those above it.
     pub(super) fn sync_names_up_from(&mut self, directory: &str) {
-        if !self.durable.is_directory(directory) {
+        // One that was removed and made again is another one, even if both have the same name.
+        let is_own = |pending: &PendingName| match &pending.change {
+            Change::MakeDirectory(name) | Change::RemoveDirectory(name) => name == directory,
+            _ => false,
+        };
+        if !self.durable.is_directory(directory) || self.pending.iter().any(is_own) {
             // From the top: a name can only be durable in a directory that is.
             self.sync_names_up_from(parent(directory));
             self.sync(parent(directory), usize::MAX);

@@ -284,3 +284,20 @@ fn the_same_seeds_give_the_same_disk() {
     assert_eq!(run(3), run(3));
     assert_ne!(run(3), run(4));
 }
+
+#[test]
+fn a_directory_that_was_removed_and_made_again_keeps_what_was_synced_in_it() {
+    let disk = SimDisk::new(1);
+    drop(durable(&disk, "log/old", &[1]));
+    disk.remove("log").unwrap();
+    // Made again by somebody who died before that was durable.
+    disk.crash_at(disk.operations() + 1);
+    assert!(disk.sync_directory("log").is_err());
+    let disk = disk.fork();
+    let file = disk.open("log/new", Open::CreateNew).unwrap();
+    file.write_and_sync_at(0, &[2]).unwrap();
+    disk.sync_directory("log").unwrap();
+    disk.sync_directory("").unwrap();
+    let left = disk.crash(Survivors::Nothing);
+    assert_eq!(left.files(), vec![("log/new".to_owned(), 1)]);
+}
