@@ -145,12 +145,18 @@ impl Log {
         let found = Found::scan(&*disk, &manifest)?;
         let recovery = found.recovery();
         let obsolete = found.obsolete();
+        let sync_names = || {
+            disk.sync_directory(segment::DIRECTORY)
+                .map_err(|error| Error::io("sync", segment::DIRECTORY, error))
+        };
+        // Whoever gave a segment its name may have died before that was durable. Files that it made
+        // obsolete must not go before.
+        sync_names()?;
         let start = found.start(&*disk, &options)?;
         for name in obsolete {
             remove(&*disk, &name)?;
         }
-        disk.sync_directory(segment::DIRECTORY)
-            .map_err(|error| Error::io("sync", segment::DIRECTORY, error))?;
+        sync_names()?;
         let log = Log::new(Core::new(disk, options, start), lock);
         Ok(OpenedLog { log, manifest_file, manifest, recovery })
     }
@@ -215,6 +221,9 @@ impl Found {
         if let Some(error) = scan.error() {
             return Err(error);
         }
+        // One at the end of a segment before the last is not where the log goes on.
+        let trailing_proof =
+            trailing_proof.filter(|proof: &Position| proof.segment == scan.end_position.segment);
         let database_id = manifest.database_id;
         Ok(Found { database_id, segments, scan, trailing_proof, tail })
     }
@@ -304,6 +313,9 @@ impl Found {
             blank(&*last.file, &last.header, cut)
                 .map_err(|error| Error::io("blank", segment::file_name(last.number()), error))?;
         }
+        if position.offset == last.header.body_offset() {
+            write_header(last)?;
+        }
         let partial = position.offset % u64::from(last.header.block_bytes);
         let mut tail_block = vec![0; partial as usize];
         read_exact_at(&*last.file, position.offset - partial, &mut tail_block)
@@ -371,6 +383,18 @@ impl Tail {
         self.frames.clear();
         self.frames.extend_from_slice(group.frames);
     }
+}
+
+/// Writes a segment's header once more. As long as no group follows it, it may be only in the page
+/// cache, where its failed sync left it.
+fn write_header(segment: &LiveSegment) -> Result<()> {
+    let header = segment.header.encode();
+    let mut block = AlignedBuffer::with_capacity(header.len());
+    block.extend_from_slice(&header);
+    segment
+        .file
+        .write_and_sync_at(0, &block)
+        .map_err(|error| Error::io("write", segment::file_name(segment.number()), error))
 }
 
 /// Writes zeros over a tail that was cut off, or what a shorter group leaves of it would be taken for another one.

@@ -12,6 +12,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::task::Waker;
 
+use crate::commit::Finished;
 use crate::disk::{AlignedBuffer, Disk};
 use crate::error::{Cause, Error};
 use crate::frame::{FRAME_HEADER_BYTES, Frame, FrameHeader, Frames};
@@ -81,6 +82,9 @@ pub(crate) struct Core {
     in_flight: Option<InFlight>,
     pending_bytes: usize,
     pub(crate) prepared: Option<Prepared>,
+    /// Segments that never held a record, each with the first one of the segment that took its
+    /// place. Their files go once that record is durable.
+    pub(crate) replaced: Vec<(SegmentNumber, Lsn)>,
     pub(crate) next_number: SegmentNumber,
     pub(crate) salts: u64,
     pub(crate) poison: Option<Poison>,
@@ -151,6 +155,7 @@ impl Core {
             in_flight: None,
             pending_bytes: 0,
             prepared: None,
+            replaced: Vec::new(),
             next_number: start.next_number,
             salts: start.salts,
             poison: None,
@@ -203,12 +208,34 @@ impl Core {
         self.closed.then_some(Error::Closed)
     }
 
-    /// Stops the log for good.
-    pub(crate) fn poison(&mut self, cause: Cause, indeterminate: (Lsn, Lsn)) {
-        if self.poison.is_none() {
-            tracing::error!(%cause, "the log is poisoned: no further write will be accepted");
-            self.poison = Some(Poison { cause, indeterminate });
+    /// Stops the log for good, for a reason outside of its groups. A write in flight still ends as
+    /// it may; what waits behind it is never written. Gives what must be woken.
+    pub(crate) fn stop(&mut self, cause: Cause) -> Finished {
+        self.poison(cause, (Lsn::MAX, Lsn::ZERO));
+        let mut finished = Finished { failed: true, ..Finished::default() };
+        self.abandon_groups(&mut finished);
+        finished
+    }
+
+    /// Notes the first failure, and for which records nobody knows whether they are durable.
+    fn poison(&mut self, cause: Cause, indeterminate: (Lsn, Lsn)) {
+        match &mut self.poison {
+            // It was stopped while this write was in flight.
+            Some(poison) => poison.indeterminate = indeterminate,
+            None => {
+                tracing::error!(%cause, "the log is poisoned: no further write will be accepted");
+                self.poison = Some(Poison { cause, indeterminate });
+            }
         }
+    }
+
+    /// What waits behind the write in flight is never written: definitely not applied.
+    fn abandon_groups(&mut self, finished: &mut Finished) {
+        for group in self.groups.drain(..) {
+            finished.events.push(group.event);
+            finished.wakers.extend(group.wakers);
+        }
+        self.pending_bytes = self.in_flight.as_ref().map_or(0, |write| write.frames.len());
     }
 
     /// Gives the next LSN to a payload and copies its frame into the open group.
@@ -324,7 +351,11 @@ impl Core {
         let Some(prepared) = self.prepared.take_if(|prepared| usable(prepared)) else {
             return Err(AppendError::SegmentNeeded { bytes: needed });
         };
-        let header = self.next_header(prepared.number, prepared.size_bytes, false);
+        // A segment without records gives way to the new one, which begins with the same record.
+        let replaced = self.segments.pop_above(self.end.lsn);
+        let origin = replaced.as_ref().is_some_and(|replaced| replaced.header.origin);
+        let header = self.next_header(prepared.number, prepared.size_bytes, origin);
+        self.replaced.extend(replaced.map(|replaced| (replaced.number(), header.first_lsn)));
         self.next_offset = header.body_offset();
         self.header_pending = true;
         self.segments.push(Arc::new(LiveSegment::new(header, prepared.file)));

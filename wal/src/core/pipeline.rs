@@ -55,12 +55,7 @@ impl Pipeline for Core {
             Err(error) => {
                 let cause = Cause { operation: "write and sync a group", source: Arc::new(error) };
                 self.poison(cause, (in_flight.first_lsn, in_flight.last.lsn));
-                // What waited behind was never written: definitely not applied.
-                for group in self.groups.drain(..) {
-                    finished.events.push(group.event);
-                    finished.wakers.extend(group.wakers);
-                }
-                self.pending_bytes = 0;
+                self.abandon_groups(&mut finished);
             }
         }
         finished
@@ -71,6 +66,12 @@ impl Pipeline for Core {
         if lsn <= self.durable.lsn {
             return Status::Durable;
         }
+        assert!(lsn <= self.end.lsn, "waiting for LSN {lsn} of a log that ends at {}", self.end);
+        if let Some(in_flight) = &self.in_flight
+            && lsn <= in_flight.last.lsn
+        {
+            return Status::Pending(in_flight.event.clone());
+        }
         if let Some(poison) = &self.poison {
             let cause = poison.cause.clone();
             let (first, last) = poison.indeterminate;
@@ -79,12 +80,6 @@ impl Pipeline for Core {
             } else {
                 Error::Poisoned { cause }
             });
-        }
-        assert!(lsn <= self.end.lsn, "waiting for LSN {lsn} of a log that ends at {}", self.end);
-        if let Some(in_flight) = &self.in_flight
-            && lsn <= in_flight.last.lsn
-        {
-            return Status::Pending(in_flight.event.clone());
         }
         let at = self.groups.partition_point(|group| group.last.lsn < lsn);
         Status::Pending(self.groups[at].event.clone())
@@ -118,7 +113,7 @@ impl Core {
 
     /// Adds a waker to a record's group. False if the record is not pending.
     pub(crate) fn wake_later(&mut self, lsn: Lsn, waker: &Waker) -> bool {
-        if lsn <= self.durable.lsn || self.poison.is_some() {
+        if lsn <= self.durable.lsn {
             return false;
         }
         if let Some(in_flight) = &mut self.in_flight
@@ -126,6 +121,9 @@ impl Core {
         {
             in_flight.wakers.push(waker.clone());
             return true;
+        }
+        if self.poison.is_some() {
+            return false;
         }
         let at = self.groups.partition_point(|group| group.last.lsn < lsn);
         let Some(group) = self.groups.get_mut(at) else { return false };

@@ -142,7 +142,9 @@ impl Log {
                     return Err(Error::NoSpace { needed_bytes: preparation.size_bytes() });
                 }
                 let cause = Cause { operation: "prepare a segment", source: error.into() };
-                core.poison(cause.clone(), (Lsn::MAX, Lsn::ZERO));
+                let stopped = core.stop(cause.clone());
+                drop(core);
+                self.shared.commit.announce(stopped, &*self.shared);
                 Err(Error::Poisoned { cause })
             }
         }

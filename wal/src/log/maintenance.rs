@@ -106,15 +106,20 @@ impl Log {
             // header may not be written yet, and the directory would hold no log at all.
             let durable = core.durable.lsn;
             let keep = core.keep_from(first_kept.min(durable));
-            let Some(segment) = core.segments.pop_below(keep) else {
-                let first = core.segments.first_lsn();
-                // The epoch of the record before the first stands in the header of a segment that
-                // begins there, should everything behind it be dropped.
-                core.history.truncate_prefix(first.previous());
-                return Ok(first);
+            let replaced = core.replaced.iter().position(|(_, first)| *first <= durable);
+            let number = match (core.segments.pop_below(keep), replaced) {
+                (Some(segment), _) => segment.number(),
+                (None, Some(at)) => core.replaced.swap_remove(at).0,
+                (None, None) => {
+                    let first = core.segments.first_lsn();
+                    // The epoch of the record before the first stands in the header of a segment
+                    // that begins there, should everything behind it be dropped.
+                    core.history.truncate_prefix(first.previous());
+                    return Ok(first);
+                }
             };
             drop(core);
-            self.remove_segment(segment.number())?;
+            self.remove_segment(number)?;
         }
     }
 
@@ -129,7 +134,8 @@ impl Log {
     fn poison_on_error(&self, operation: &'static str, outcome: std::io::Result<()>) -> Result<()> {
         outcome.map_err(|error| {
             let cause = Cause { operation, source: Arc::new(error) };
-            self.shared.commit.lock().poison(cause.clone(), (Lsn::MAX, Lsn::ZERO));
+            let stopped = self.shared.commit.lock().stop(cause.clone());
+            self.shared.commit.announce(stopped, &*self.shared);
             Error::Poisoned { cause }
         })
     }
@@ -202,9 +208,17 @@ impl Log {
         let installed = install(&*core.disk, header, None);
         let Installed { segment, .. } = match installed {
             Ok(installed) => installed,
-            Err(error) => return Err(poison_with(&mut core, error)),
+            Err(Error::Io { operation, source, .. }) => {
+                let cause = Cause { operation, source };
+                let stopped = core.stop(cause.clone());
+                drop(core);
+                self.shared.commit.announce(stopped, &*self.shared);
+                return Err(Error::Poisoned { cause });
+            }
+            Err(error) => return Err(error),
         };
         let mut dead: Vec<SegmentNumber> = prepared.iter().map(|one| one.number).collect();
+        dead.extend(core.replaced.drain(..).map(|(number, _)| number));
         let keep = if origin { Lsn::ZERO } else { core.end.lsn };
         while let Some(segment) = core.segments.pop_above(keep) {
             dead.push(segment.number());
@@ -259,14 +273,6 @@ impl Log {
         dropped.file = Some(name);
         Ok(dropped)
     }
-}
-
-/// A disk that failed in the middle of a change: the log stops.
-fn poison_with(core: &mut Core, error: Error) -> Error {
-    let Error::Io { operation, source, .. } = error else { return error };
-    let cause = Cause { operation, source };
-    core.poison(cause.clone(), (Lsn::MAX, Lsn::ZERO));
-    Error::Poisoned { cause }
 }
 
 impl Core {
