@@ -114,8 +114,10 @@ pub enum Error {
         reason: &'static str,
     },
     /// The Store lacks what the log no longer has. Restore from a backup.
-    #[error("the Store cannot be rebuilt: the log begins at LSN {first_lsn}")]
+    #[error("the Store cannot be rebuilt, since the log begins at LSN {first_lsn}: {reason}")]
     CannotRebuild {
+        /// What is wrong with the Store.
+        reason: String,
         /// The oldest record in the log.
         first_lsn: Lsn,
     },

@@ -286,7 +286,7 @@ impl Rebuild<'_> {
         let first_lsn = self.log.first_lsn();
         if first_lsn > Lsn(1) {
             tracing::error!(%error, "the Store is damaged and the log does not reach back to its beginning");
-            return Err(Error::CannotRebuild { first_lsn });
+            return Err(Error::CannotRebuild { reason: error.to_string(), first_lsn });
         }
         tracing::warn!(%error, "the Store is damaged and is rebuilt from the log");
         let old = manifest.store_directory.clone();

@@ -48,6 +48,7 @@ const DURABLE: u32 = 2;
 ///   piece.
 /// - Once a sync failed (`stopped`) nothing is written any more: what the cache then holds need not
 ///   be on the disk.
+/// - `doubtful` is there until something was written by whoever opened the files.
 pub(super) struct Files {
     disk: Arc<dyn Disk>,
     directory: String,
@@ -57,6 +58,9 @@ pub(super) struct Files {
     pieces_bytes: u64,
     slots: u64,
     stopped: Option<String>,
+    /// The last durable point, and its slot, as they were read: the sync behind it, and that of the directory, may
+    /// have failed or never been called, and then only the cache has it.
+    doubtful: Option<(u64, Slot)>,
 }
 
 /// What [`Files::open`] found besides the operations.
@@ -97,6 +101,7 @@ impl Files {
             pieces_bytes: HEADER_BYTES,
             slots: 1,
             stopped: None,
+            doubtful: None,
         })
     }
 
@@ -158,6 +163,7 @@ impl Files {
             pieces_bytes: 0,
             slots: 0,
             stopped: None,
+            doubtful: None,
         };
         let found = files.read(each)?;
         Ok((files, found))
@@ -181,6 +187,7 @@ impl Files {
     /// Makes every piece survive a power cut, and says so in a durable point.
     pub(super) fn add_durable_point(&mut self, applied: Lsn) -> Result<()> {
         self.check_usable()?;
+        self.settle_doubts()?;
         let (pieces, index) = (self.pieces.clone(), self.index.clone());
         // The point must not reach the disk before what it vouches for, hence a sync on either side
         // of it.
@@ -188,6 +195,17 @@ impl Files {
         self.sync(&*index, self.index_name())?;
         self.write_slot(Slot::Durable { pieces_bytes: self.pieces_bytes, applied })?;
         self.sync(&*index, self.index_name())
+    }
+
+    /// Writes the last durable point once more, so that the next sync takes it along, and makes the names durable.
+    fn settle_doubts(&mut self) -> Result<()> {
+        let Some((number, slot)) = self.doubtful else { return Ok(()) };
+        self.index
+            .write_at(number * SLOT_BYTES as u64, &slot.encode(self.generation, number))
+            .map_err(|e| refused("write", self.index_name(), &e))?;
+        self.sync_directory()?;
+        self.doubtful = None;
+        Ok(())
     }
 
     /// Begins the generation after this one.
@@ -252,6 +270,8 @@ impl Files {
                 }
             }
         }
+        let point = Slot::Durable { pieces_bytes: durable_bytes, applied };
+        self.doubtful = Some((last_durable as u64, point));
         self.slots = index_length.div_ceil(SLOT_BYTES as u64);
         self.pieces_bytes = pieces_length;
         let leftovers = self.slots > last_durable as u64 + 1 || pieces_length > durable_bytes;
