@@ -1,7 +1,7 @@
-//! The program in the README is the one in `examples/readme.rs`, and it works.
+//! The program in the README is the one in `program.rs`, and it works.
 
 mod example {
-    include!("../../examples/readme.rs");
+    include!("program.rs");
 
     pub(super) fn run() -> mainstay::Result<()> {
         main()
@@ -13,7 +13,7 @@ mod example {
 fn the_readme_shows_a_program_that_works() {
     let readme = include_str!("../../README.md");
     let shown = readme.split("```rust\n").nth(1).and_then(|rest| rest.split("```").next());
-    assert_eq!(shown, Some(include_str!("../../examples/readme.rs")), "they differ");
+    assert_eq!(shown, Some(include_str!("program.rs")), "they differ");
 
     let directory = tempfile::tempdir().unwrap();
     std::env::set_current_dir(directory.path()).unwrap();
