@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    completions, crash_child, demo, diff, edit, export, get, inspect, keyspaces, load, scan, wal,
+    backup, completions, crash_child, demo, diff, edit, export, get, inspect, keyspaces, load,
+    scan, store, wal,
 };
 use crate::escape::unescape;
 use crate::exit::{EXIT_CODES, Failure};
@@ -57,6 +58,12 @@ pub(crate) enum Command {
     Wal(wal::WalArgs),
     /// Find the first record in which two logs differ.
     Diff(diff::DiffArgs),
+    /// Check or rewrite the Store of a database.
+    Store(store::StoreArgs),
+    /// Copy a database.
+    Backup(backup::BackupArgs),
+    /// Make a database out of a backup, up to any LSN that the archive reaches.
+    Restore(backup::RestoreArgs),
     /// Print a script that completes this command's words in a shell.
     Completions(completions::CompletionsArgs),
     /// Work until killed: for tests.

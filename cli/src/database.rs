@@ -75,5 +75,6 @@ fn is_about_arguments(error: &Error) -> bool {
             | Error::TooLarge { .. }
             | Error::KeyspaceName { .. }
             | Error::Option { .. }
+            | Error::RestorePoint { .. }
     )
 }

@@ -73,6 +73,9 @@ fn execute(command: Command, output: &mut Output) -> Result<Exit, Failure> {
         Command::Inspect(args) => commands::inspect::run(&args, output),
         Command::Wal(args) => commands::wal::run(&args, output),
         Command::Diff(args) => commands::diff::run(&args, output),
+        Command::Store(args) => commands::store::run(&args, output),
+        Command::Backup(args) => commands::backup::backup(&args, output),
+        Command::Restore(args) => commands::backup::restore(&args, output),
         Command::Completions(args) => commands::completions::run(&args, output),
         Command::CrashChild(args) => commands::crash_child::run(&args),
     }

@@ -4,13 +4,12 @@
 use std::path::{Path, PathBuf};
 
 use mainstay::wal::disk::FileDisk;
-use mainstay::wal::frame::{FrameHeader, Frames};
 use mainstay::wal::manifest::{Manifest, ManifestFile};
 use mainstay::wal::scan::{
-    Checkpointed, Fault, GroupCursor, LogScan, ScanOptions, ScannedGroup, SegmentExtent,
-    SegmentScan, Stop, Verdict, scan_log, scan_segments,
+    Checkpointed, Fault, LogScan, ScanOptions, ScannedGroup, SegmentExtent, SegmentScan, Verdict,
+    scan_log, scan_segments,
 };
-use mainstay::wal::{Chain, Error, Lsn, Position, segment};
+use mainstay::wal::{Error, Lsn, segment};
 use serde_json::{Value as Json, json};
 
 use crate::database;
@@ -111,102 +110,4 @@ pub(crate) fn json_of(fault: &Fault) -> Json {
         other => object["reason"] = json!(other.to_string()),
     }
     object
-}
-
-/// A record of a log, without its payload.
-#[derive(Copy, Clone, Debug)]
-pub(crate) struct RecordPlace {
-    pub(crate) header: FrameHeader,
-    pub(crate) position: Position,
-    /// The chain with this record.
-    pub(crate) chain: Chain,
-}
-
-/// The records of a log one after the other, read as they are asked for.
-#[derive(Debug)]
-pub(crate) struct RecordWalk<'a> {
-    view: &'a LogView,
-    extents: std::vec::IntoIter<SegmentExtent>,
-    cursor: Option<GroupCursor>,
-    /// Those of the group at hand, last first.
-    pending: Vec<RecordPlace>,
-    /// The chain before the first record.
-    pub(crate) chain_before: Chain,
-    /// The first record that the log holds or would hold.
-    pub(crate) first_lsn: Lsn,
-}
-
-impl<'a> RecordWalk<'a> {
-    pub(crate) fn new(view: &'a LogView) -> Result<RecordWalk<'a>, Failure> {
-        let extents = view.segments.extents();
-        let Some(first) = extents.first() else {
-            let message = format!("{} has no segment that can be read", view.dir.display());
-            return Err(Failure::Stopped(Exit::Corrupt, message));
-        };
-        let (chain_before, first_lsn) = (first.header.chain_before, first.header.first_lsn);
-        let extents = extents.into_iter();
-        Ok(RecordWalk { view, extents, cursor: None, pending: Vec::new(), chain_before, first_lsn })
-    }
-
-    /// The next record; nothing at the end of the log, a torn tail included. Damage is an error.
-    pub(crate) fn next(&mut self) -> Result<Option<RecordPlace>, Failure> {
-        loop {
-            if let Some(record) = self.pending.pop() {
-                return Ok(Some(record));
-            }
-            if self.cursor.is_none() {
-                let Some(extent) = self.extents.next() else { return Ok(None) };
-                let cursor = GroupCursor::open(&self.view.disk, extent);
-                self.cursor = Some(cursor.map_err(|error| database::failure(error.into()))?);
-            }
-            let Some(cursor) = self.cursor.as_mut() else { return Ok(None) };
-            let chain = cursor.chain();
-            if let Some(group) = cursor.next() {
-                self.pending = places(chain, &group);
-                self.pending.reverse();
-                continue;
-            }
-            self.end_of_segment()?;
-        }
-    }
-
-    /// Goes on with the next segment, unless the one at hand ended early.
-    fn end_of_segment(&mut self) -> Result<(), Failure> {
-        let Some(cursor) = self.cursor.take() else { return Ok(()) };
-        let is_last = self.extents.len() == 0;
-        let place = format!(
-            "{}: {} at offset {}",
-            self.view.dir.display(),
-            segment::file_name(cursor.position().segment),
-            cursor.position().offset
-        );
-        match cursor.stop() {
-            None | Some(Stop::Complete) => Ok(()),
-            Some(Stop::Unreadable(error)) => Err(database::failure(error.clone().into())),
-            Some(Stop::Blank | Stop::Bad(_)) if is_last => Ok(()),
-            Some(Stop::Blank) => Err(Failure::Stopped(
-                Exit::Corrupt,
-                format!("{place}: nothing is there, and the log goes on in a later segment"),
-            )),
-            Some(Stop::Bad(fault)) => {
-                Err(Failure::Stopped(Exit::Corrupt, format!("{place}: {fault}")))
-            }
-        }
-    }
-}
-
-/// The records of a group, which follows `chain`.
-pub(crate) fn places(chain: Chain, group: &ScannedGroup<'_>) -> Vec<RecordPlace> {
-    let start = group.frames_position();
-    let (mut chain, mut offset) = (chain, start.offset);
-    // The frames of a scanned group have been checked: none of them is an error.
-    Frames::new(group.frames)
-        .map_while(Result::ok)
-        .map(|frame| {
-            chain = chain.extend(&frame.header);
-            let position = Position { offset, ..start };
-            offset += frame.bytes() as u64;
-            RecordPlace { header: frame.header, position, chain }
-        })
-        .collect()
 }

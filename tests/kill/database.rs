@@ -50,6 +50,15 @@ pub(crate) fn read(dir: &Path, writers: u32, read_only: bool) -> Found {
     Found { states, tail_cut }
 }
 
+/// Restores a backup of one writer, reads it and removes it again; the error is that of restoring.
+pub(crate) fn restore(backup: &Path, target: &Path) -> Result<State, String> {
+    let restored = mainstay::restore(backup, target, mainstay::RestoreOptions::default());
+    restored.map_err(|error| error.to_string())?;
+    let state = read(target, 1, false).states.remove(0);
+    std::fs::remove_dir_all(target).expect("remove what was restored");
+    Ok(state)
+}
+
 fn collect(snapshot: &Snapshot, keyspace: &impl AsKeyspace, side: Side, states: &mut [State]) {
     for entry in snapshot.iter(keyspace) {
         let (key, value) = entry.expect("an entry");

@@ -24,7 +24,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use mainstay_cli::crash::{Ack, Killed, Mix, Outcome, Running, When, Witness, Workload};
+use mainstay_cli::crash::{Ack, Killed, Mix, Op, Outcome, Running, When, Witness, Workload};
 use oorandom::Rand64;
 
 /// What one test does.
@@ -59,6 +59,7 @@ const CHECKPOINT: Plan =
     Plan { name: "checkpoint", mix: Mix::Checkpoint, writers: 2, rounds: 30, ..INSERT };
 const ROTATION: Plan =
     Plan { name: "rotation", mix: Mix::Rotation, writers: 2, rounds: 30, ..INSERT };
+const BACKUP: Plan = Plan { name: "backup", mix: Mix::Backup, rounds: 20, ..INSERT };
 const BUFFERED: Plan =
     Plan { name: "buffered", mix: Mix::Batch, sync_every: Some(40), rounds: 20, ..INSERT };
 const RECOVERY: Plan = Plan {
@@ -70,7 +71,7 @@ const RECOVERY: Plan = Plan {
     ..INSERT
 };
 
-const PLANS: [&Plan; 8] =
+const PLANS: [&Plan; 9] =
     [&INSERT, &BATCH, &TICKETS, &TRANSACTION, &CHECKPOINT, &ROTATION, &BUFFERED, &RECOVERY];
 
 /// Kills of all plans together.
@@ -100,6 +101,7 @@ struct Tally {
     kills_before_open: u32,
     operations: u64,
     tails_cut: u32,
+    backups_restored: u32,
 }
 
 /// One database and what it must hold.
@@ -130,6 +132,10 @@ impl<'a> Course<'a> {
         self.scratch.path().join("database")
     }
 
+    fn backups(&self) -> PathBuf {
+        self.scratch.path().join("backups")
+    }
+
     fn millis(&mut self, most: u64) -> Duration {
         Duration::from_millis(self.random.rand_range(0..most))
     }
@@ -141,6 +147,7 @@ impl<'a> Course<'a> {
         command.args(["--seed", &self.seed.to_string(), "--from", &from.join(",")]);
         command.args(["--mix", &format!("{:?}", self.plan.mix).to_lowercase()]);
         command.args(["--depth", &self.plan.depth.to_string()]);
+        command.arg("--backups").arg(self.backups());
         if let Some(every) = self.plan.sync_every {
             command.args(["--sync-every", &every.to_string()]);
         }
@@ -189,6 +196,31 @@ impl<'a> Course<'a> {
         }
         self.tally.operations +=
             acked.iter().zip(&first).map(|(acked, first)| acked - first).sum::<u64>();
+        if self.plan.mix == Mix::Backup {
+            self.check_backups(first[0], acked[0]);
+        }
+    }
+
+    /// Restores the backups of the operations `first..acked`, and the one that was cut off if there is one.
+    fn check_backups(&mut self, first: u64, acked: u64) {
+        let workload = Workload { seed: self.seed, writer: 0, mix: self.plan.mix };
+        let is_backup = |index: &u64| workload.op(*index) == Op::Backup;
+        for index in (first..=acked).filter(is_backup) {
+            let backup = self.backups().join(index.to_string());
+            if !backup.exists() {
+                assert_eq!(index, acked, "an acknowledged backup is missing; {}", self.trace());
+                continue;
+            }
+            let target = self.scratch.path().join("restored");
+            // One that was cut off does not bear its name yet.
+            let restored = database::restore(&backup, &target);
+            let state = restored.unwrap_or_else(|error| panic!("{error}; {}", self.trace()));
+            let mut witness = Witness::new(workload);
+            witness.advance_to(index);
+            assert_eq!(&state, witness.state(), "backup {index}; {}", self.trace());
+            self.tally.backups_restored += 1;
+            std::fs::remove_dir_all(&backup).expect("remove a backup");
+        }
     }
 
     fn run(mut self) -> Tally {
@@ -251,6 +283,12 @@ fn checkpoints_lose_nothing() {
 #[test]
 fn rotation_loses_nothing() {
     run(&ROTATION, 16);
+}
+
+#[test]
+fn backups_that_were_acknowledged_can_be_restored() {
+    let tally = run(&BACKUP, 17);
+    assert!(tally.backups_restored > 0, "no backup was made");
 }
 
 #[test]

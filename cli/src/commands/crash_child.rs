@@ -105,7 +105,7 @@ impl<'a> Writer<'a> {
                 Some(every) => self.buffered(index, op, every)?,
                 None if self.args.depth > 1 => self.pipelined(index, op)?,
                 None => {
-                    self.perform(op)?;
+                    self.perform(op, index)?;
                     self.done(index)?;
                 }
             }
@@ -118,14 +118,14 @@ impl<'a> Writer<'a> {
     }
 
     /// Executes an operation and returns when it is durable.
-    fn perform(&self, op: Op) -> Result<(), Failure> {
+    fn perform(&self, op: Op, index: u64) -> Result<(), Failure> {
         let performed = match op {
             Op::Insert(key, value) => self.left.insert(key, value).map(drop),
             Op::Remove(key) => self.left.remove(key).map(drop),
             Op::Batch(edits) => self.db.write(self.batch(edits)).and_then(Ticket::wait).map(drop),
             Op::Move { from, to, amount } => self.transfer(&from, &to, amount),
             Op::Checkpoint => self.db.checkpoint().map(drop),
-            Op::Backup => Ok(()),
+            Op::Backup => return self.back_up(index),
         };
         performed.map_err(database::failure)
     }
@@ -138,7 +138,7 @@ impl<'a> Writer<'a> {
             Op::Remove(key) => self.batch(vec![Edit::Remove(Side::Left, key)]),
             other => {
                 self.drain(0)?;
-                self.perform(other)?;
+                self.perform(other, index)?;
                 return self.done(index);
             }
         };
@@ -165,7 +165,7 @@ impl<'a> Writer<'a> {
             Op::Insert(key, value) => Some(self.batch(vec![Edit::Insert(Side::Left, key, value)])),
             Op::Remove(key) => Some(self.batch(vec![Edit::Remove(Side::Left, key)])),
             other => {
-                self.perform(other)?;
+                self.perform(other, index)?;
                 None
             }
         };
@@ -213,6 +213,22 @@ impl<'a> Writer<'a> {
                 ended => return ended.map(drop),
             }
         }
+    }
+
+    /// A backup under the name of its operation. What an earlier attempt left there goes first.
+    fn back_up(&self, index: u64) -> Result<(), Failure> {
+        let Some(backups) = &self.args.backups else { return Ok(()) };
+        std::fs::create_dir_all(backups)
+            .map_err(|error| Failure::file("create", backups, &error))?;
+        let to = backups.join(index.to_string());
+        match std::fs::remove_dir_all(&to) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(Failure::file("remove", &to, &error));
+            }
+            _ => {}
+        }
+        self.db.backup(&to).map_err(database::failure)?;
+        Ok(())
     }
 }
 

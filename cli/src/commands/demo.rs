@@ -193,8 +193,8 @@ fn kill_and_recover(
     output: &mut Output,
 ) -> Result<Result<Summary, String>, Failure> {
     output.line(format!(
-        "killing    a child with {WRITERS} threads, each writing batches of {BATCH_RECORDS} records, one fsync or \
-         less a batch\n"
+        "killing    a child with {WRITERS} threads that write batches of {BATCH_RECORDS} records, \
+         each acknowledged when it is on the disk\n"
     ))?;
     output.flush()?;
     let mut random = Rand64::new(u128::from(seed));

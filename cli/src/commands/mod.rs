@@ -1,5 +1,6 @@
 //! One file a command: its arguments with their help, and what it does.
 
+pub(crate) mod backup;
 pub(crate) mod completions;
 pub(crate) mod crash_child;
 pub(crate) mod demo;
@@ -12,4 +13,5 @@ pub(crate) mod inspect;
 pub(crate) mod keyspaces;
 pub(crate) mod load;
 pub(crate) mod scan;
+pub(crate) mod store;
 pub(crate) mod wal;

@@ -12,6 +12,10 @@ fn a_database_that_is_not_there_is_not_made_by_reading() {
         &["inspect", "data"],
         &["wal", "verify", "data"],
         &["wal", "dump", "data"],
+        &["wal", "archive", "data", "archive"],
+        &["store", "verify", "data"],
+        &["store", "rebuild", "data"],
+        &["backup", "data", "copy"],
     ] {
         scratch.run(args).ends(3).says("data");
         assert!(!scratch.path("data").exists(), "{args:?}");

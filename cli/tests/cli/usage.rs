@@ -1,6 +1,6 @@
 use super::*;
 
-const COMMANDS: [&[&str]; 16] = [
+const COMMANDS: [&[&str]; 22] = [
     &[],
     &["demo"],
     &["import"],
@@ -16,6 +16,12 @@ const COMMANDS: [&[&str]; 16] = [
     &["wal", "dump"],
     &["wal", "stats"],
     &["wal", "verify"],
+    &["wal", "archive"],
+    &["store"],
+    &["store", "verify"],
+    &["store", "rebuild"],
+    &["backup"],
+    &["restore"],
     &["diff"],
 ];
 
@@ -24,7 +30,7 @@ fn every_command_has_help_and_examples() {
     let scratch = Scratch::new();
     for command in COMMANDS {
         let run = scratch.run(&[command, &["--help"]].concat()).ends(0);
-        let is_group = matches!(command, [] | ["wal"]);
+        let is_group = matches!(command, [] | ["wal"] | ["store"]);
         assert!(is_group || run.text().contains("Examples:"), "{command:?}: {}", run.text());
         assert!(!run.text().contains('\u{1b}'), "colours without a terminal");
     }

@@ -1,5 +1,6 @@
 //! `mainstay wal`: looks at the log of a database.
 
+mod archive;
 mod dump;
 mod stats;
 mod verify;
@@ -29,12 +30,15 @@ enum WalCommand {
     Dump(dump::DumpArgs),
     /// Print sizes and counts of the segments.
     Stats(stats::StatsArgs),
+    /// Copy the records into an archive, for restoring to any of them.
+    Archive(archive::ArchiveArgs),
     /// Check every byte.
     Verify(verify::VerifyArgs),
 }
 
 pub(crate) fn run(args: &WalArgs, output: &mut Output) -> Result<Exit, Failure> {
     match &args.command {
+        WalCommand::Archive(args) => archive::run(args, output),
         WalCommand::Dump(args) => dump::run(args, output),
         WalCommand::Stats(args) => stats::run(args, output),
         WalCommand::Verify(args) => verify::run(args, output),

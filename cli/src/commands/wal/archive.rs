@@ -1,0 +1,53 @@
+//! `mainstay wal archive`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+
+use crate::database;
+use crate::exit::{Exit, Failure};
+use crate::output::{Output, Table, grouped, size};
+
+const EXAMPLES: &str = "\
+Examples:
+  mainstay wal archive data archive
+  mainstay restore copies/monday data-again --archive archive --to-lsn 120345
+
+Adds the records to the archive that it does not hold yet; the archive is made if it is missing. Run it often
+enough that the log does not let go of records before, or call `Db::archive` in the program that writes. Changes
+nothing in the database; it must not be open elsewhere.";
+
+/// Arguments of `mainstay wal archive`.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct ArchiveArgs {
+    /// Directory of the database.
+    dir: PathBuf,
+    /// Directory of the archive.
+    archive: PathBuf,
+    /// Print a JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: &ArchiveArgs, output: &mut Output) -> Result<Exit, Failure> {
+    let report =
+        mainstay::archive_directory(&args.dir, &args.archive).map_err(database::failure)?;
+    if args.json {
+        output.json(&json!({
+            "first_lsn": report.first_lsn.0,
+            "last_lsn": report.end.lsn.0,
+            "records": report.records,
+            "bytes": report.bytes,
+            "files": report.files,
+        }))?;
+        return Ok(Exit::Done);
+    }
+    let mut facts = Table::facts();
+    facts.fact("archive", format!("LSN {} to {}", report.first_lsn, report.end.lsn));
+    let (records, bytes) = (grouped(report.records), size(report.bytes));
+    facts.fact("added", format!("{records} records, {bytes} in {} files", report.files));
+    output.table(&facts)?;
+    Ok(Exit::Done)
+}
