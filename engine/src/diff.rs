@@ -55,11 +55,12 @@ pub enum LogComparison {
 
 /// Compares the logs of two database directories and finds the first record at which they differ.
 ///
-/// Reads only, takes no lock, and asks for no manifest. A damaged log is compared up to the damage. While somebody
-/// writes to one of them, its end is where it was seen.
+/// Reads only, takes no lock, and asks for no manifest. A damaged log is compared up to the damage.
+/// While somebody writes to one of them, its end is where it was seen.
 ///
 /// # Errors
-/// [`mainstay_wal::Error::Io`] if a directory cannot be read, [`mainstay_wal::Error::NotADatabase`] if it holds no log.
+/// [`mainstay_wal::Error::Io`] if a directory cannot be read, [`mainstay_wal::Error::NotADatabase`]
+/// if it holds no log.
 pub fn first_difference(a: impl AsRef<Path>, b: impl AsRef<Path>) -> Result<LogComparison> {
     let open = |path: &Path| {
         FileDisk::open_read_only(path).map_err(|error| {
@@ -84,7 +85,8 @@ pub fn first_difference_on(a: &dyn Disk, b: &dyn Disk) -> Result<LogComparison> 
     if start > shared {
         return Ok(LogComparison::NothingInCommon);
     }
-    // From the last mark that is the same the logs differ, or one of them ends, within a group of the first.
+    // From the last mark that is the same the logs differ, or one of them ends, within a group of
+    // the first.
     let from = equal_to.map_or(start, |equal| equal.max(start));
     let upto = marks.iter().map(|mark| mark.log_id.lsn).find(|lsn| *lsn > from).unwrap_or(from);
     let upto = upto.min(shared);
@@ -123,7 +125,8 @@ impl<'a> LogFiles<'a> {
         Ok(LogFiles { disk, segments, before })
     }
 
-    /// Gives every record, with whether it is the last of its group, up to the first damage. Gives the end.
+    /// Gives every record, with whether it is the last of its group, up to the first damage. Gives
+    /// the end.
     fn walk(&self, visit: &mut dyn FnMut(RecordIdentity, bool)) -> Result<RecordIdentity> {
         let mut end = self.before;
         let options = ScanOptions::default();

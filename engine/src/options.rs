@@ -181,7 +181,8 @@ impl Options {
     pub(crate) fn log_options(&self, salt_seed: u64) -> LogOptions {
         let max_pending_bytes = (self.memory_bytes / 16).min(32 << 20);
         LogOptions {
-            block_bytes: if self.first_segment_bytes < 8192 { 512 } else { 4096 },
+            // Every segment has at least two blocks.
+            block_bytes: if self.first_segment_bytes < 2 * 4096 { 512 } else { 4096 },
             first_segment_bytes: self.first_segment_bytes,
             max_segment_bytes: self.max_segment_bytes,
             max_group_bytes: (max_pending_bytes / 4).clamp(4096, 1 << 20),

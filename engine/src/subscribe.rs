@@ -321,7 +321,7 @@ impl Subscription {
         self.since_hold = 0;
         // A hold that is lost no longer keeps anything; whether something is missing will be seen.
         if source.hold.take_if(|hold| hold.advance(self.next).is_err()).is_some() {
-            tracing::warn!(next = %self.next, "a subscription fell behind further than the log is held");
+            tracing::warn!(next = %self.next, "the log is no longer held for a subscription");
         }
     }
 }

@@ -21,23 +21,28 @@ use crate::state::State;
 const FRAMES_PER_HOLD: u64 = 1024;
 
 impl Db {
-    /// Copies what is new in the log to an archive directory, which is made if it is missing. With a backup and the
-    /// archive, [`restore`](crate::restore) can go back to any LSN behind the backup.
+    /// Copies what is new in the log to an archive directory, which is made if it is missing. With
+    /// a backup and the archive, [`restore`](crate::restore) can go back to any LSN behind the
+    /// backup.
     ///
-    /// Goes up to what is durable and visible when it is called. The first call begins with the oldest record in the
-    /// log. Between two calls checkpoints may let go of what the archive does not have yet: [`Db::archiver`] prevents that.
+    /// Goes up to what is durable and visible when it is called. The first call begins with the
+    /// oldest record in the log. Between two calls checkpoints may let go of what the archive does
+    /// not have yet: [`Db::archiver`] prevents that.
     ///
     /// # Errors
-    /// - [`mainstay_wal::Error::LogTruncated`]: what follows the archive is gone. Make a new backup, and begin a new archive.
-    /// - [`Error::Backup`](crate::Error::Backup): the directory holds the archive of another database, or of a history
-    ///   that this one left when it was restored, or a damaged one, or somebody else is writing to it.
+    /// - [`mainstay_wal::Error::LogTruncated`]: what follows the archive is gone. Make a new
+    ///   backup, and begin a new archive.
+    /// - [`Error::Backup`](crate::Error::Backup): the directory holds the archive of another
+    ///   database, or of a history that this one left when it was restored, or a damaged one, or
+    ///   somebody else is writing to it.
     ///
     /// What was archived stays as it is after every error, and the next call goes on there.
     pub fn archive(&self, archive: impl AsRef<Path>) -> Result<ArchiveReport> {
         self.inner().engine.archive_to(&open_archive(archive.as_ref())?)
     }
 
-    /// As [`Db::archive`], and keeps the log for the next time as long as the archiver lives, up to the cap on holds.
+    /// As [`Db::archive`], and keeps the log for the next time as long as the archiver lives, up to
+    /// the cap on holds.
     pub fn archiver(&self, archive: impl AsRef<Path>) -> Result<Archiver> {
         self.inner().engine.archiver(Arc::new(open_archive(archive.as_ref())?))
     }
@@ -58,7 +63,8 @@ impl Engine {
     }
 }
 
-/// Copies a log to an archive from time to time, and keeps the log in between: see [`Db::archiver`].
+/// Copies a log to an archive from time to time, and keeps the log in between: see
+/// [`Db::archiver`].
 ///
 /// It does not keep the database open, but its directory locked.
 #[derive(Debug)]
@@ -79,12 +85,15 @@ impl Archiver {
     }
 }
 
-/// As [`Db::archive`], for a database that is not open. Reads only what is in its directory, and changes nothing there.
+/// As [`Db::archive`], for a database that is not open. Reads only what is in its directory, and
+/// changes nothing there.
 ///
-/// Goes up to what the log itself proves to have been durable: after a clean close that is everything.
+/// Goes up to what the log itself proves to have been durable: after a clean close that is
+/// everything.
 ///
 /// # Errors
-/// Those of [`Db::archive`]; [`mainstay_wal::Error::Locked`] if the database is open somewhere; those of opening the log.
+/// Those of [`Db::archive`]; [`mainstay_wal::Error::Locked`] if the database is open somewhere;
+/// those of opening the log.
 pub fn archive_directory(
     database: impl AsRef<Path>,
     archive: impl AsRef<Path>,

@@ -1,6 +1,7 @@
 //! Files that hold the entries of a Store, in blocks.
 //!
-//! This module alone knows their names and the places of their fields; the layout is in `docs/backup-format.md`.
+//! This module alone knows their names and the places of their fields; the layout is in
+//! `docs/backup-format.md`.
 
 use std::sync::Arc;
 
@@ -145,8 +146,8 @@ pub(super) struct StoredEntry {
     pub(super) value: Value,
 }
 
-/// Reads a file to its end and checks everything in it against what the manifest says of it. Gives the entries
-/// block by block.
+/// Reads a file to its end and checks everything in it against what the manifest says of it. Gives
+/// the entries block by block.
 pub(super) fn read_file(
     disk: &dyn Disk,
     file: &WrittenFile,

@@ -25,7 +25,8 @@ pub(super) fn failed(
     move |error| mainstay_wal::Error::io(operation, path, error).into()
 }
 
-/// Opens a file for reading, and gives its length. A missing one is unusable, not a failure of the system.
+/// Opens a file for reading, and gives its length. A missing one is unusable, not a failure of the
+/// system.
 pub(super) fn open(disk: &dyn Disk, name: &str) -> Result<(Arc<dyn DiskFile>, u64)> {
     let file = disk.open(name, Open::Read).map_err(|error| {
         if error.kind() == io::ErrorKind::NotFound {

@@ -1,6 +1,7 @@
 //! The file that makes a directory a backup: written last, it names everything else.
 //!
-//! This module alone knows its name and the places of its fields; the layout is in `docs/backup-format.md`.
+//! This module alone knows its name and the places of its fields; the layout is in
+//! `docs/backup-format.md`.
 
 use mainstay_wal::disk::Disk;
 use mainstay_wal::history::EpochHistory;
@@ -24,8 +25,8 @@ const FRAMES: u32 = 2;
 
 /// What a backup is, and what belongs to it.
 ///
-/// The content was read while the log went from `start` to `end`, and the frames between the two are there: the
-/// content with them applied is the database as it was at `end`.
+/// The content was read while the log went from `start` to `end`, and the frames between the two
+/// are there: the content with them applied is the database as it was at `end`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct BackupManifest {
     pub(super) database_id: DatabaseId,

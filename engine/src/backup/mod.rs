@@ -1,8 +1,9 @@
 //! Backups, archives of the log, and databases made from them.
 //!
-//! A backup is *fuzzy*: [`BackupJob`] reads the content in order of keys while it changes, keeping no old version, and
-//! copies what the log got meanwhile. The content with that log over it is the database at the *end* of the backup,
-//! exactly. An archive is the log, copied on before it is let go; over a backup it leads to any later LSN.
+//! A backup is *fuzzy*: [`BackupJob`] reads the content in order of keys while it changes, keeping
+//! no old version, and copies what the log got meanwhile. The content with that log over it is the
+//! database at the *end* of the backup, exactly. An archive is the log, copied on before it is let
+//! go; over a backup it leads to any later LSN.
 //!
 //! Formats: `docs/backup-format.md`.
 //!
@@ -65,12 +66,14 @@ pub struct ArchiveReport {
     pub files: u64,
 }
 
-/// What a database is made from besides its backup. The default: from nothing else, to the backup's end.
+/// What a database is made from besides its backup. The default: from nothing else, to the backup's
+/// end.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RestoreOptions {
     /// The directory of an archive that goes on where the backup ends.
     pub archive: Option<PathBuf>,
-    /// The last record to restore, from the end of the backup to the end of the archive. Without it, as much as there is.
+    /// The last record to restore, from the end of the backup to the end of the archive. Without
+    /// it, as much as there is.
     pub to_lsn: Option<Lsn>,
     /// The Store of the new database; that of the original if it is not said.
     pub store: Option<StoreKind>,
@@ -91,16 +94,19 @@ pub struct RestoreReport {
 }
 
 impl Db {
-    /// Copies the database to a new directory, while it is written to: consistent as of the moment at which this ends,
-    /// and durable. [`restore`](crate::restore) makes a database of it.
+    /// Copies the database to a new directory, while it is written to: consistent as of the moment
+    /// at which this ends, and durable. [`restore`](crate::restore) makes a database of it.
     ///
-    /// It neither stops writers nor keeps old versions for itself, however long it takes; it keeps the log from
-    /// where it is reading, and needs memory for some megabytes. The directory appears under its name when it is
-    /// whole; a crash leaves at most a hidden directory beside it, which the next attempt removes.
+    /// It neither stops writers nor keeps old versions for itself, however long it takes; it keeps
+    /// the log from where it is reading, and needs memory for some megabytes. The directory appears
+    /// under its name when it is whole; a crash leaves at most a hidden directory beside it, which
+    /// the next attempt removes.
     ///
     /// # Errors
-    /// - [`Error::Backup`](crate::Error::Backup): there is something at `target`, or it is being made by somebody else.
-    /// - [`mainstay_wal::Error::HoldLost`]: the log grew past the cap on holds faster than it was copied.
+    /// - [`Error::Backup`](crate::Error::Backup): there is something at `target`, or it is being
+    ///   made by somebody else.
+    /// - [`mainstay_wal::Error::HoldLost`]: the log grew past the cap on holds faster than it was
+    ///   copied.
     /// - Those of the file system, the log and the Store. Nothing is left at `target`.
     pub fn backup(&self, target: impl AsRef<Path>) -> Result<BackupReport> {
         let place = place::NewDirectory::begin(target.as_ref())?;

@@ -27,17 +27,19 @@ use crate::store::{self, Store, StoreKind, StoreOp, StorePlace};
 
 /// Makes a database at `target`, where nothing may be, from a backup and perhaps an archive.
 ///
-/// Everything is read and checked before anything is made. The database is made under a temporary name beside
-/// `target` and renamed when it is whole: a crash leaves `target` as it was, or complete.
+/// Everything is read and checked before anything is made. The database is made under a temporary
+/// name beside `target` and renamed when it is whole: a crash leaves `target` as it was, or
+/// complete.
 ///
-/// The new database keeps the database id, gets a new incarnation, and begins a new epoch with an empty record of
-/// its own behind the one that was restored: what it writes from then on is never mistaken for what the original
-/// wrote at the same LSN.
+/// The new database keeps the database id, gets a new incarnation, and begins a new epoch with an
+/// empty record of its own behind the one that was restored: what it writes from then on is never
+/// mistaken for what the original wrote at the same LSN.
 ///
 /// # Errors
-/// - [`Error::Backup`]: there is something at `target`, or the backup or the archive is damaged, incomplete, of another
-///   database, or has a gap.
-/// - [`Error::RestorePoint`]: `to_lsn` lies before the end of the backup, or behind that of the archive.
+/// - [`Error::Backup`]: there is something at `target`, or the backup or the archive is damaged,
+///   incomplete, of another database, or has a gap.
+/// - [`Error::RestorePoint`]: `to_lsn` lies before the end of the backup, or behind that of the
+///   archive.
 /// - [`Error::Option`]: the Store cannot be used here.
 pub fn restore(
     backup: impl AsRef<Path>,
@@ -158,8 +160,8 @@ impl<'a> RestoreSource<'a> {
         files.try_for_each(|file| content::read_file(self.backup, file, database_id, visit))
     }
 
-    /// Reads the log behind the start of the backup, up to a record at or behind its end, and checks that everything
-    /// follows. Gives the place and the epochs up to there.
+    /// Reads the log behind the start of the backup, up to a record at or behind its end, and
+    /// checks that everything follows. Gives the place and the epochs up to there.
     fn walk_log(
         &self,
         upto: Lsn,
@@ -246,8 +248,9 @@ impl<'a> RestoreSource<'a> {
 
     /// Makes the database.
     ///
-    /// The manifest that the directory gets first names a checkpoint at the record that is written last. Until that
-    /// is durable the log lacks it, and opening the directory answers that it is corrupt.
+    /// The manifest that the directory gets first names a checkpoint at the record that is written
+    /// last. Until that is durable the log lacks it, and opening the directory answers that it is
+    /// corrupt.
     fn restore(&self, destination: Destination<'_>) -> Result<RestoreReport> {
         let Destination { disk, root, store, identity } = destination;
         let kind = match store {

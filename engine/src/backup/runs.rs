@@ -1,6 +1,7 @@
 //! Files that hold a run of frames of a log, byte for byte. Backups and archives have the same.
 //!
-//! This module alone knows their names and the places of their fields; the layout is in `docs/backup-format.md`.
+//! This module alone knows their names and the places of their fields; the layout is in
+//! `docs/backup-format.md`.
 
 use mainstay_wal::disk::Disk;
 use mainstay_wal::frame::{Frame, Frames};
@@ -188,8 +189,8 @@ pub(super) struct Run {
 }
 
 impl Run {
-    /// Reads a file and checks everything in it: its header, every frame, that they follow each other, and the
-    /// chain.
+    /// Reads a file and checks everything in it: its header, every frame, that they follow each
+    /// other, and the chain.
     pub(super) fn read(disk: &dyn Disk, name: &str) -> Result<Run> {
         let bytes = files::read(disk, name, LIMIT_BYTES)?;
         match Run::check(bytes) {

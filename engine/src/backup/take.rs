@@ -22,18 +22,20 @@ const STEP_BYTES: usize = 1 << 20;
 const STEP_ENTRIES: usize = 4096;
 /// A step copies no more of the log once it has so many bytes of it.
 const STEP_LOG_BYTES: usize = 8 << 20;
-/// A snapshot lives for a step. That one after the other is given up so soon means that something else is wrong.
+/// A snapshot lives for a step. That one after the other is given up so soon means that something
+/// else is wrong.
 const EXPIRED_LIMIT: u32 = 100;
 /// The place where the scan begins is found again where the log is let go just then.
 const BEGIN_LIMIT: u32 = 100;
 
-/// A backup that is being made, in steps, without threads: [`Db::backup`](crate::Db::backup) takes all of them, a
-/// simulation takes them one by one.
+/// A backup that is being made, in steps, without threads: [`Db::backup`](crate::Db::backup) takes
+/// all of them, a simulation takes them one by one.
 ///
-/// The content is read in the order of keys, each step from a snapshot of its own, while it changes. What changes
-/// meanwhile is in the log, which is copied along, from the LSN at the beginning to that at the end. Applied
-/// over the content it gives the database as it was at the end: every record holds whole values, so it does not matter
-/// which of them the scan has seen already.
+/// The content is read in the order of keys, each step from a snapshot of its own, while it
+/// changes. What changes meanwhile is in the log, which is copied along, from the LSN at the
+/// beginning to that at the end. Applied over the content it gives the database as it was at the
+/// end: every record holds whole values, so it does not matter which of them the scan has seen
+/// already.
 ///
 /// Dropped in the middle it leaves a directory without a manifest, which is no backup.
 #[derive(Debug)]
@@ -138,7 +140,8 @@ impl BackupJob {
     /// Does a bounded piece of the work. The report, once the backup is complete and durable.
     ///
     /// # Errors
-    /// Those of the log and the Store of the database, and of the target. The job cannot go on then.
+    /// Those of the log and the Store of the database, and of the target. The job cannot go on
+    /// then.
     pub fn step(&mut self) -> Result<Option<BackupReport>> {
         let upto = self.log.durable_lsn().min(self.state.visible_lsn());
         self.copy_log(upto, STEP_LOG_BYTES)?;
@@ -152,8 +155,8 @@ impl BackupJob {
         Ok(None)
     }
 
-    /// The stretch of a keyspace that has to be read. What is inserted behind it from now on is in the log: so the
-    /// scan ends, however fast others write.
+    /// The stretch of a keyspace that has to be read. What is inserted behind it from now on is in
+    /// the log: so the scan ends, however fast others write.
     fn begin_keyspace(&mut self, keyspace: KeyspaceId) -> Result<Option<(KeyspaceId, Span)>> {
         let snapshot = self.state.snapshot();
         match snapshot.range_in(keyspace, Span::all()).next_back() {

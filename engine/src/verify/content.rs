@@ -32,7 +32,8 @@ pub(super) fn check_open(
     for (keyspace, key, write) in writes.iter() {
         match snapshot.get_in(keyspace, key) {
             Ok(value) => report.compare((keyspace, key), write, value.as_deref()),
-            // Given up to stay within the bound on memory: what it knew cannot be compared any more.
+            // Given up to stay within the bound on memory: what it knew cannot be compared any
+            // more.
             Err(Error::SnapshotTooOld { .. }) => return,
             // It would fail for one key after the other.
             Err(error) => return report.fault(&error),
@@ -40,8 +41,8 @@ pub(super) fn check_open(
     }
 }
 
-/// Reads the Store of a database that is not open, and compares it with what the log says of it up to the
-/// checkpoint.
+/// Reads the Store of a database that is not open, and compares it with what the log says of it up
+/// to the checkpoint.
 pub(super) fn check_closed(
     disk: &Arc<dyn Disk>,
     root: Option<&Path>,

@@ -75,8 +75,8 @@ pub(super) fn scan(disk: &dyn Disk, manifest: Option<&Manifest>, upto: Lsn) -> R
     Ok(Scanned { scan, faults, ..found })
 }
 
-/// As [`scan`], of an open database, up to a durable record. What is written meanwhile is nobody's fault. Gives the
-/// manifest that the log was compared with.
+/// As [`scan`], of an open database, up to a durable record. What is written meanwhile is nobody's
+/// fault. Gives the manifest that the log was compared with.
 pub(super) fn scan_open(engine: &Engine, upto: Lsn) -> Result<(Scanned, Manifest)> {
     for attempt in 1.. {
         let hold = match engine.log().hold(engine.log().first_lsn()) {

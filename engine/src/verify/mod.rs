@@ -1,8 +1,9 @@
 //! Reading everything that a database has on its disk, and saying all that is wrong with it.
 //!
-//! The log proves itself: every frame has checksums, the chain joins them, and what a group says of the one before it
-//! tells damage from a torn tail. The Store proves little by itself, so it is read whole and compared with what the log
-//! still knows of it. Nothing is changed, and nothing stops at the first fault.
+//! The log proves itself: every frame has checksums, the chain joins them, and what a group says of
+//! the one before it tells damage from a torn tail. The Store proves little by itself, so it is
+//! read whole and compared with what the log still knows of it. Nothing is changed, and nothing
+//! stops at the first fault.
 //!
 //! # Not done
 //!
@@ -55,13 +56,13 @@ pub struct VerifyReport {
     pub history: EpochHistory,
     /// The kind of the Store; empty if no manifest names it.
     pub store_kind: String,
-    /// Up to where the Store itself says that it is complete. [`Lsn::ZERO`] if it was not read: before the first
-    /// checkpoint its content does not matter.
+    /// Up to where the Store itself says that it is complete. [`Lsn::ZERO`] if it was not read:
+    /// before the first checkpoint its content does not matter.
     pub store_applied_lsn: Lsn,
     /// Entries of the Store that were read, those of the catalog included.
     pub entries: u64,
-    /// Keys that were compared between log and Store. Those of an open database only as long as memory for old versions
-    /// lasts: writes meanwhile use it up.
+    /// Keys that were compared between log and Store. Those of an open database only as long as
+    /// memory for old versions lasts: writes meanwhile use it up.
     pub compared_keys: u64,
     /// Everything that is wrong, in the order in which it was found.
     pub faults: Vec<VerifyFault>,
@@ -87,8 +88,8 @@ impl VerifyReport {
 pub enum VerifyFault {
     /// In the log, with its place.
     Log(Fault),
-    /// A slot of the manifest is damaged, or older than the other. With one slot whole the database opens, and
-    /// writes the other anew.
+    /// A slot of the manifest is damaged, or older than the other. With one slot whole the database
+    /// opens, and writes the other anew.
     Manifest {
         /// `A` or `B`; `-` for the file as a whole.
         slot: char,
@@ -155,23 +156,25 @@ impl fmt::Display for VerifyFault {
 impl Db {
     /// Reads everything that is on the disk, while the database is in use, and compares it.
     ///
-    /// Every durable record is read and checked, both slots of the manifest, and every entry of the Store; keys that
-    /// the log still knows are compared with what readers get. Reads as much as the database is large.
+    /// Every durable record is read and checked, both slots of the manifest, and every entry of the
+    /// Store; keys that the log still knows are compared with what readers get. Reads as much as
+    /// the database is large.
     ///
     /// # Errors
-    /// Faults are in the report. An error means that it could not be made: the directory cannot be listed, or the
-    /// log grew past the cap on holds meanwhile.
+    /// Faults are in the report. An error means that it could not be made: the directory cannot be
+    /// listed, or the log grew past the cap on holds meanwhile.
     pub fn verify(&self) -> Result<VerifyReport> {
         self.inner().engine.verify()
     }
 }
 
-/// Verifies the database in a directory that nobody has open, as far as it can be read. Changes nothing there.
+/// Verifies the database in a directory that nobody has open, as far as it can be read. Changes
+/// nothing there.
 ///
 /// # Errors
 /// Faults are in the report. An error means that there is none: the directory cannot be read
-/// ([`mainstay_wal::Error::Io`]), is open somewhere ([`mainstay_wal::Error::Locked`]), or holds neither a manifest nor a log
-/// ([`mainstay_wal::Error::NotADatabase`]).
+/// ([`mainstay_wal::Error::Io`]), is open somewhere ([`mainstay_wal::Error::Locked`]), or holds
+/// neither a manifest nor a log ([`mainstay_wal::Error::NotADatabase`]).
 pub fn verify_directory(directory: impl AsRef<Path>) -> Result<VerifyReport> {
     let directory = directory.as_ref();
     let disk = FileDisk::open_read_only(directory).map_err(|error| {

@@ -1,5 +1,7 @@
 //! Crashes in the middle of making a backup, an archive or a database, and damaged files.
 
+use mainstay_wal::disk::Fault;
+
 use super::*;
 
 fn small_history() -> History {
@@ -9,7 +11,8 @@ fn small_history() -> History {
     history
 }
 
-/// Runs something against a disk that crashes at its every operation, and hands over what each crash leaves.
+/// Runs something against a disk that crashes at its every operation, and hands over what each
+/// crash leaves.
 fn crash_everywhere(
     disk: &SimDisk,
     run: impl Fn(&SimDisk) -> bool,
@@ -104,6 +107,79 @@ fn a_crash_in_an_archive_leaves_one_that_goes_on() {
         assert_eq!(content(&db), history.model, "{when}");
     });
     assert!(states >= 16, "{states}");
+}
+
+/// Runs something against a disk of which one operation after the other fails, once and for good, and hands over
+/// what is there afterwards.
+fn fail_everywhere(
+    disk: &SimDisk,
+    run: impl Fn(&SimDisk) -> Result<()>,
+    check: impl Fn(&SimDisk, bool, &str),
+) -> u32 {
+    let mut failures = 0;
+    for at in 1.. {
+        for for_good in [false, true] {
+            let failing = disk.fork();
+            let fault = Fault::at_operation(disk.operations() + at);
+            failing.fail(if for_good { fault.for_good() } else { fault });
+            let outcome = run(&failing);
+            let was_reached = failing.operations() >= disk.operations() + at;
+            failing.clear_faults();
+            check(&failing, outcome.is_ok(), &format!("operation {at} fails: {outcome:?}"));
+            match outcome {
+                Ok(()) if !was_reached => return failures,
+                Ok(()) => {}
+                Err(Error::Log(_) | Error::Store { .. }) => failures += 1,
+                Err(error) => panic!("operation {at}: {error}"),
+            }
+        }
+    }
+    unreachable!("it comes to its end")
+}
+
+#[test]
+fn every_failed_operation_is_told_and_leaves_nothing_half_done() {
+    let mut history = small_history();
+    let inner = history.db.inner().clone();
+    let back_up_to = |target: &SimDisk| {
+        let mut job = inner.engine.begin_backup(Arc::new(target.clone()))?;
+        while job.step()?.is_none() {}
+        Ok(())
+    };
+    let failures = fail_everywhere(&SimDisk::new(1), back_up_to, |found, completed, when| {
+        assert_eq!(restored(found, None, None).is_ok(), completed, "{when}");
+    });
+    assert!(failures >= 20, "{failures}");
+
+    let (backup, _) = back_up(&history.db);
+    let archived = SimDisk::new(2);
+    archive(&history.db, &archived);
+    history.changes(6);
+    history.db.sync().unwrap();
+    let archive_to = |archived: &SimDisk| inner.engine.archive_to(archived).map(drop);
+    let failures = fail_everywhere(&archived, archive_to, |found, _, when| {
+        inner.engine.archive_to(found).unwrap();
+        let (db, _) = restored(&backup, Some(found), None).unwrap();
+        assert_eq!(content(&db), history.model, "{when}");
+    });
+    assert!(failures >= 8, "{failures}");
+    archive(&history.db, &archived);
+
+    let options = RestoreOptions::default();
+    let restore_to = |target: &SimDisk| {
+        let target = Arc::new(target.clone());
+        restore_on(&backup, Some(&archived), target, &options, identity(4)).map(drop)
+    };
+    let failures = fail_everywhere(&SimDisk::new(3), restore_to, |found, completed, when| {
+        match reopen(found) {
+            Ok(db) => assert_eq!(content(&db), history.model, "{when}"),
+            Err(error) => assert!(!completed, "{when}, then {error}"),
+        }
+    });
+    assert!(failures >= 40, "{failures}");
+    // None of it was noticed by the database.
+    history.changes(5);
+    assert_eq!(content(&history.db), history.model);
 }
 
 #[test]
