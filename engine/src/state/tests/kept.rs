@@ -327,3 +327,16 @@ fn a_range_reads_on_from_both_ends_until_they_meet() {
     seen.dedup();
     assert_eq!(seen.len(), 1500);
 }
+
+/// What programs hand from thread to thread. Compiled is passed.
+#[test]
+fn readers_can_be_handed_to_other_threads() {
+    fn handed<T: Send + 'static>() {}
+    fn shared<T: Send + Sync + 'static>() {}
+    shared::<State>();
+    shared::<crate::Snapshot>();
+    shared::<crate::Batch>();
+    handed::<crate::Range>();
+    handed::<crate::TransactionRange>();
+    handed::<crate::Transaction>();
+}
