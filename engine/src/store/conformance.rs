@@ -26,7 +26,9 @@
 //! # Ok::<(), conformance::Violation>(())
 //! ```
 
+mod changing;
 mod model;
+mod ranges;
 mod rules;
 #[cfg(test)]
 mod tests;
