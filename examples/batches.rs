@@ -2,6 +2,8 @@
 //!
 //! `cargo run --example batches`
 
+#![allow(clippy::print_stdout, clippy::disallowed_methods, reason = "a program, not a core")]
+
 use mainstay::{Batch, Db, Durability, Error};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

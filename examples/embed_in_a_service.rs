@@ -3,6 +3,8 @@
 //!
 //! `cargo run --example embed_in_a_service`
 
+#![allow(clippy::print_stdout, clippy::disallowed_methods, reason = "a program, not a core")]
+
 use std::sync::mpsc;
 use std::time::Duration;
 

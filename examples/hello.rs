@@ -2,6 +2,8 @@
 //!
 //! `cargo run --example hello`
 
+#![allow(clippy::print_stdout, clippy::disallowed_methods, reason = "a program, not a core")]
+
 use mainstay::Db;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

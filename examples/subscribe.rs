@@ -2,6 +2,8 @@
 //!
 //! `cargo run --example subscribe`
 
+#![allow(clippy::print_stdout, clippy::disallowed_methods, reason = "a program, not a core")]
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 

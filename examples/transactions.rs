@@ -2,6 +2,8 @@
 //!
 //! `cargo run --example transactions`
 
+#![allow(clippy::print_stdout, clippy::disallowed_methods, reason = "a program, not a core")]
+
 use mainstay::{Db, Result, Transaction, Value};
 
 const ACCOUNTS: u8 = 10;

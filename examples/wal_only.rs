@@ -2,6 +2,8 @@
 //!
 //! `cargo run --example wal_only`
 
+#![allow(clippy::print_stdout, clippy::disallowed_methods, reason = "a program, not a core")]
+
 use std::sync::Arc;
 use std::time::Duration;
 

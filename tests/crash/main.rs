@@ -17,10 +17,12 @@
     reason = "a test stops on the first surprise, and runs threads"
 )]
 
+mod bit_flips;
 mod crash_points;
 mod draw;
 mod failures;
 mod generations;
+mod lost_blocks;
 mod model;
 mod oracle;
 mod session;

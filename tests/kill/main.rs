@@ -71,8 +71,17 @@ const RECOVERY: Plan = Plan {
     ..INSERT
 };
 
-const PLANS: [&Plan; 9] =
-    [&INSERT, &BATCH, &TICKETS, &TRANSACTION, &CHECKPOINT, &ROTATION, &BUFFERED, &RECOVERY];
+const PLANS: [&Plan; 9] = [
+    &INSERT,
+    &BATCH,
+    &TICKETS,
+    &TRANSACTION,
+    &CHECKPOINT,
+    &ROTATION,
+    &BACKUP,
+    &BUFFERED,
+    &RECOVERY,
+];
 
 /// Kills of all plans together.
 const fn kills() -> u32 {

@@ -1,5 +1,6 @@
 //! The program in the README is the one in `program.rs`, and it works.
 
+#[allow(clippy::print_stdout, reason = "it shows what it does")]
 mod example {
     include!("program.rs");
 

@@ -87,7 +87,7 @@ impl Transport for Loop {
         let copies = match self.habit {
             Habit::LosesEverything => 0,
             Habit::Loses if sent % 3 != 2 => 0,
-            Habit::Loses if sent % 2 == 0 => 2,
+            Habit::Loses if sent.is_multiple_of(2) => 2,
             _ => 1,
         };
         if self.habit == Habit::FlipsBits && sent == 3 {

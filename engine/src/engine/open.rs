@@ -296,11 +296,14 @@ impl Rebuild<'_> {
         self.file.write(manifest)?;
         let moved_to = format!("damaged-{old}");
         let moved = self.disk.rename(&old, &moved_to).and_then(|()| self.disk.sync_directory(""));
+        let reason = error.to_string();
         match moved {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(mainstay_wal::Error::io("move aside", old, error).into())
+            Ok(()) => Ok(Rebuilt { reason, moved_to }),
+            // The manifest names another directory already: the old one is only in the way.
+            Err(error) => {
+                tracing::warn!(%old, %error, "the damaged Store stays where it is");
+                Ok(Rebuilt { reason, moved_to: old })
             }
-            _ => Ok(Rebuilt { reason: error.to_string(), moved_to }),
         }
     }
 }

@@ -255,9 +255,16 @@ impl Log {
         let disk = self.shared.commit.lock().disk.clone();
         let io = |operation: &'static str| {
             let name = name.clone();
-            move |error| Error::io(operation, name, error)
+            move |error| Error::io(operation, name.clone(), error)
         };
-        let file = disk.open(&name, Open::Create).map_err(io("create"))?;
+        match disk.remove(&name) {
+            // An earlier attempt that failed left a part.
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(io("replace")(error));
+            }
+            _ => {}
+        }
+        let file = disk.open(&name, Open::CreateNew).map_err(io("create"))?;
         while let Some(run) = reader.read_run()? {
             if dropped.saved_bytes + run.frames().len() as u64 > DROPPED_CAP_BYTES {
                 dropped.capped = true;

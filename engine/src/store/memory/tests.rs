@@ -2,10 +2,10 @@
 
 mod damage;
 
-use std::collections::BTreeMap;
-use mainstay_wal::disk::{SimDisk, Survivors};
 use super::*;
 use crate::store::destroy;
+use mainstay_wal::disk::{SimDisk, Survivors};
+use std::collections::BTreeMap;
 
 const DIRECTORY: &str = "store";
 

@@ -3,16 +3,15 @@
 
 mod power_cuts;
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::path::{Path, PathBuf};
-use tempfile::TempDir;
 use super::core::Handles;
 use super::entry::CHUNK_BYTES;
 use super::files::DATA_FILE;
 use super::write::{Care, SEGMENT_BYTES};
 use super::*;
 use crate::store::{StoreKind, StorePlace, destroy, open_store, open_store_read_only};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 const DATA: KeyspaceId = KeyspaceId(20);
 
