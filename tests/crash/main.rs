@@ -22,7 +22,6 @@ mod crash_points;
 mod draw;
 mod failures;
 mod generations;
-mod lost_blocks;
 mod model;
 mod oracle;
 mod session;

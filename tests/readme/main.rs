@@ -1,8 +1,8 @@
-//! The program in the README is the one in `program.rs`, and it works.
+//! The program in the README is the one in `program.txt`, and it works.
 
 #[allow(clippy::print_stdout, reason = "it shows what it does")]
 mod example {
-    include!("program.rs");
+    include!("program.txt");
 
     pub(super) fn run() -> mainstay::Result<()> {
         main()
@@ -14,7 +14,7 @@ mod example {
 fn the_readme_shows_a_program_that_works() {
     let readme = include_str!("../../README.md");
     let shown = readme.split("```rust\n").nth(1).and_then(|rest| rest.split("```").next());
-    assert_eq!(shown, Some(include_str!("program.rs")), "they differ");
+    assert_eq!(shown, Some(include_str!("program.txt")), "they differ");
 
     let directory = tempfile::tempdir().unwrap();
     std::env::set_current_dir(directory.path()).unwrap();

@@ -147,7 +147,8 @@ fn every_failed_operation_is_told_and_leaves_nothing_half_done() {
         Ok(())
     };
     let failures = fail_everywhere(&SimDisk::new(1), back_up_to, |found, completed, when| {
-        assert_eq!(restored(found, None, None).is_ok(), completed, "{when}");
+        // The last thing is to sync the name: where that fails, a whole backup may be there.
+        assert!(restored(found, None, None).is_ok() || !completed, "{when}");
     });
     assert!(failures >= 20, "{failures}");
 

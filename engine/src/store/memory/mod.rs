@@ -47,7 +47,7 @@ const ENTRY_OVERHEAD_BYTES: u64 = 96;
 
 /// An ordered map in memory, kept on a [`Disk`].
 ///
-/// Everything must fit into memory. See the [module](self) for what is on the disk.
+/// Everything must fit into memory.
 pub struct MemoryStore {
     content: Arc<RwLock<Content>>,
     /// Locked by whoever writes; readers need `content` only.

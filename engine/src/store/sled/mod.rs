@@ -91,7 +91,7 @@ impl SledOptions {
     }
 }
 
-/// A [`Store`] over the `sled` crate. See the [module](self) for what is done about sled as it is.
+/// A [`Store`] over the `sled` crate, whose own word on durability is never taken.
 ///
 /// Iterators keep it open: its files are unlocked once they are dropped too.
 pub struct SledStore {
