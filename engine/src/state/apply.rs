@@ -24,7 +24,8 @@ impl State {
     /// time (a second caller waits).
     ///
     /// # Errors
-    /// [`Error::BadRecord`](crate::Error::BadRecord): nothing was changed, and `lsn` may be applied again with other bytes.
+    /// [`BadRecord`](crate::Error::BadRecord): nothing was changed, and `lsn` may be applied again
+    /// with other bytes.
     pub fn apply(&self, lsn: Lsn, record: &[u8]) -> Result<()> {
         let applying = self.applying.lock();
         let applied = self.last_applied_lsn();
