@@ -120,10 +120,10 @@ fn fail_everywhere(
     for at in 1.. {
         for for_good in [false, true] {
             let failing = disk.fork();
-            let fault = Fault::at_operation(disk.operations() + at);
+            let fault = Fault::at_operation(at);
             failing.fail(if for_good { fault.for_good() } else { fault });
             let outcome = run(&failing);
-            let was_reached = failing.operations() >= disk.operations() + at;
+            let was_reached = failing.operations() >= at;
             failing.clear_faults();
             check(&failing, outcome.is_ok(), &format!("operation {at} fails: {outcome:?}"));
             match outcome {
