@@ -128,6 +128,7 @@ fn copy(old: &Arc<dyn Store>, new: &dyn Store, base: Lsn, options: &Options) -> 
 mod tests {
     use super::*;
     use crate::db::Db;
+    #[cfg(feature = "sled")]
     use crate::store::StoreKind;
     use mainstay_wal::disk::{SimDisk, Survivors};
 
