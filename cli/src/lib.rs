@@ -11,6 +11,7 @@ mod database;
 mod demo;
 mod log_view;
 
+pub mod bench;
 pub mod crash;
 pub mod escape;
 pub mod exit;
