@@ -31,6 +31,8 @@ const EDGES: &[(&str, &[&str])] = &[
         ],
     ),
     ("mainstay-cli", &["mainstay", "mainstay-simulator"]),
+    // Other stores beside it, with the command's workloads.
+    ("mainstay-peers", &["mainstay", "mainstay-cli"]),
     // The fuzz targets reach the decoders where they are, and nothing reaches them.
     ("mainstay-fuzz", &["mainstay", "mainstay-cli", "mainstay-engine", "mainstay-wal"]),
 ];
