@@ -11,24 +11,23 @@ use crate::error::Result;
 const FIRST_CHUNK: usize = 4;
 const LARGEST_CHUNK: usize = 128;
 
+/// The end of a range from which entries are taken.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// The smallest key first.
+    Front,
+    /// The largest key first.
+    Back,
+}
+
 /// Where a [`ChunkedRange`] gets its entries. Bounds given to it never cross.
 pub(super) trait ChunkSource: Send {
-    /// The first entries between the bounds, at most `limit`, smallest key first.
-    fn ascending(
-        &self,
-        lower: Bound<&[u8]>,
-        upper: Bound<&[u8]>,
-        limit: usize,
-    ) -> Result<Vec<(Key, Value)>>;
-
-    /// The last entries between the bounds, at most `limit`, largest key first.
-    fn descending(
-        &self,
-        lower: Bound<&[u8]>,
-        upper: Bound<&[u8]>,
-        limit: usize,
-    ) -> Result<Vec<(Key, Value)>>;
+    /// The entries at one end of what lies between the bounds, at most `limit`.
+    fn chunk(&self, bounds: Bounds<'_>, from: End, limit: usize) -> Result<Vec<(Key, Value)>>;
 }
+
+/// The lower and the upper bound.
+pub(super) type Bounds<'a> = (Bound<&'a [u8]>, Bound<&'a [u8]>);
 
 /// An iterator from both ends over a [`ChunkSource`].
 ///
@@ -54,29 +53,23 @@ impl<S: ChunkSource> ChunkedRange<S> {
         ChunkedRange { source, unread, front, back, limit: FIRST_CHUNK }
     }
 
-    fn fetch(&mut self, ascending: bool) -> Result<()> {
+    fn fetch(&mut self, from: End) -> Result<()> {
         let Some((lower, upper)) = self.unread.take() else { return Ok(()) };
         let (low, high) = (lower.as_ref().map(Key::as_bytes), upper.as_ref().map(Key::as_bytes));
         let limit = self.limit;
-        let chunk = if ascending {
-            self.source.ascending(low, high, limit)?
-        } else {
-            self.source.descending(low, high, limit)?
-        };
+        let chunk = self.source.chunk((low, high), from, limit)?;
         self.limit = (limit * 2).min(LARGEST_CHUNK);
         let Some((last, _)) = chunk.last() else { return Ok(()) };
-        let rest = if ascending {
-            (Bound::Excluded(last.clone()), upper)
-        } else {
-            (lower, Bound::Excluded(last.clone()))
+        let rest = match from {
+            End::Front => (Bound::Excluded(last.clone()), upper),
+            End::Back => (lower, Bound::Excluded(last.clone())),
         };
         let cross =
             bounds_cross(rest.0.as_ref().map(Key::as_bytes), rest.1.as_ref().map(Key::as_bytes));
         self.unread = (!cross).then_some(rest);
-        if ascending {
-            self.front.extend(chunk)
-        } else {
-            self.back.extend(chunk)
+        match from {
+            End::Front => self.front.extend(chunk),
+            End::Back => self.back.extend(chunk),
         }
         Ok(())
     }
@@ -87,7 +80,7 @@ impl<S: ChunkSource> Iterator for ChunkedRange<S> {
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.front.is_empty()
-            && let Err(error) = self.fetch(true)
+            && let Err(error) = self.fetch(End::Front)
         {
             self.back.clear();
             return Some(Err(error));
@@ -99,7 +92,7 @@ impl<S: ChunkSource> Iterator for ChunkedRange<S> {
 impl<S: ChunkSource> DoubleEndedIterator for ChunkedRange<S> {
     fn next_back(&mut self) -> Option<Self::Item> {
         if self.back.is_empty()
-            && let Err(error) = self.fetch(false)
+            && let Err(error) = self.fetch(End::Back)
         {
             self.front.clear();
             return Some(Err(error));

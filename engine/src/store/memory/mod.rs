@@ -19,6 +19,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::iter;
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -27,7 +28,7 @@ use mainstay_wal::disk::{Disk, Open};
 use parking_lot::{Mutex, RwLock};
 
 use self::files::Files;
-use super::chunked::{ChunkSource, ChunkedRange, bounds_cross};
+use super::chunked::{Bounds, ChunkSource, ChunkedRange, End, bounds_cross};
 use super::{Store, StoreIter, StoreOp, StoreUsage, failed};
 use crate::bytes::{Key, Value};
 use crate::error::{Error, Result};
@@ -317,27 +318,15 @@ struct Source {
 }
 
 impl ChunkSource for Source {
-    fn ascending(
-        &self,
-        lower: Bound<&[u8]>,
-        upper: Bound<&[u8]>,
-        limit: usize,
-    ) -> Result<Vec<(Key, Value)>> {
+    fn chunk(&self, bounds: Bounds<'_>, from: End, limit: usize) -> Result<Vec<(Key, Value)>> {
         let content = self.content.read();
         let Some(entries) = content.keyspaces.get(&self.keyspace) else { return Ok(Vec::new()) };
-        let range = entries.range::<[u8], _>((lower, upper));
-        Ok(range.take(limit).map(|(key, value)| (key.clone(), value.clone())).collect())
-    }
-
-    fn descending(
-        &self,
-        lower: Bound<&[u8]>,
-        upper: Bound<&[u8]>,
-        limit: usize,
-    ) -> Result<Vec<(Key, Value)>> {
-        let content = self.content.read();
-        let Some(entries) = content.keyspaces.get(&self.keyspace) else { return Ok(Vec::new()) };
-        let range = entries.range::<[u8], _>((lower, upper)).rev();
-        Ok(range.take(limit).map(|(key, value)| (key.clone(), value.clone())).collect())
+        let mut range = entries.range::<[u8], _>(bounds);
+        let next = || match from {
+            End::Front => range.next(),
+            End::Back => range.next_back(),
+        };
+        let taken = iter::from_fn(next).take(limit);
+        Ok(taken.map(|(key, value)| (key.clone(), value.clone())).collect())
     }
 }

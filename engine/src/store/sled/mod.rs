@@ -49,7 +49,7 @@ use parking_lot::Mutex;
 
 use self::core::{Core, Problem, absent_if_dropped, count_read};
 use self::write::Writer;
-use super::chunked::{ChunkSource, ChunkedRange};
+use super::chunked::{Bounds, ChunkSource, ChunkedRange, End};
 use super::{Store, StoreIter, StoreOp, StoreUsage};
 use crate::bytes::{Key, Value};
 use crate::error::{Error, Result};
@@ -183,20 +183,18 @@ struct Source {
     keyspace: KeyspaceId,
 }
 
-impl Source {
-    fn take(
-        &self,
-        bounds: (Bound<&[u8]>, Bound<&[u8]>),
-        limit: usize,
-        descending: bool,
-    ) -> Result<Vec<(Key, Value)>> {
+impl ChunkSource for Source {
+    fn chunk(&self, bounds: Bounds<'_>, from: End, limit: usize) -> Result<Vec<(Key, Value)>> {
         count_read(&self.core.reads);
         self.core.call("read a range", |handles| {
             let Some(trees) = handles.keyspace(self.keyspace) else { return Ok(Vec::new()) };
             let mut range = trees.entries.range::<&[u8], _>(bounds);
             let (mut taken, mut bytes) = (Vec::new(), 0);
             while taken.len() < limit && bytes < ITERATOR_BYTES {
-                let next = if descending { range.next_back() } else { range.next() };
+                let next = match from {
+                    End::Front => range.next(),
+                    End::Back => range.next_back(),
+                };
                 let Some((key, found)) = absent_if_dropped(next.transpose())? else { break };
                 if let Some(value) = self.core.resolve(handles, self.keyspace, &key, found)? {
                     bytes += key.len() + value.len();
@@ -205,26 +203,6 @@ impl Source {
             }
             Ok(taken)
         })
-    }
-}
-
-impl ChunkSource for Source {
-    fn ascending(
-        &self,
-        lower: Bound<&[u8]>,
-        upper: Bound<&[u8]>,
-        limit: usize,
-    ) -> Result<Vec<(Key, Value)>> {
-        self.take((lower, upper), limit, false)
-    }
-
-    fn descending(
-        &self,
-        lower: Bound<&[u8]>,
-        upper: Bound<&[u8]>,
-        limit: usize,
-    ) -> Result<Vec<(Key, Value)>> {
-        self.take((lower, upper), limit, true)
     }
 }
 
