@@ -7,15 +7,14 @@
 //! subscriber that keeps the LSN of the last change it has dealt with resumes behind it, with
 //! nothing lost and nothing twice.
 
-use std::ops::Bound;
+mod change;
+mod shown;
+
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use std::time::{Duration, Instant};
 
-use mainstay_wal::{Epoch, Hold, Log, Lsn, Reader};
-use parking_lot::{Condvar, Mutex};
+use mainstay_wal::{Hold, Log, Lsn, Reader};
 
-use crate::bytes::{Key, Value};
 use crate::db::Db;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
@@ -24,103 +23,14 @@ use crate::record::{self, RecordOp};
 use crate::span::Span;
 use crate::state::State;
 
+pub use change::{Change, ChangeOp};
+pub(crate) use shown::Shown;
+
 /// How often the hold of a subscription is moved along: it takes the log's lock.
 const CHANGES_PER_HOLD: u32 = 64;
 
 /// A waiting subscriber looks so often by itself whether the log has failed.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-
-/// One committed write, as a [`Subscription`] gives it out.
-#[non_exhaustive]
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
-    /// The write's place in the log. Keep it, once the change is dealt with, to resume behind it.
-    pub lsn: Lsn,
-    /// The epoch in which it was written. It rises when a database is restored or a cluster has a
-    /// new primary.
-    pub epoch: Epoch,
-    /// What the write changed, in order; only what the subscription asks for.
-    pub ops: Vec<ChangeOp>,
-}
-
-/// One thing that a write changed. Keyspaces are given by number:
-/// [`AsKeyspace::as_keyspace`] tells that of a handle.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ChangeOp {
-    /// A key got a value.
-    Insert {
-        /// The keyspace.
-        keyspace: KeyspaceId,
-        /// The key.
-        key: Key,
-        /// Its value from then on.
-        value: Value,
-    },
-    /// A key was removed; it may have been missing.
-    Remove {
-        /// The keyspace.
-        keyspace: KeyspaceId,
-        /// The key.
-        key: Key,
-    },
-    /// Every key between two bounds was removed.
-    RemoveRange {
-        /// The keyspace.
-        keyspace: KeyspaceId,
-        /// The lower bound.
-        lower: Bound<Key>,
-        /// The upper bound.
-        upper: Bound<Key>,
-    },
-    /// A keyspace was made.
-    CreateKeyspace {
-        /// Its number.
-        keyspace: KeyspaceId,
-        /// Its name.
-        name: String,
-    },
-    /// A keyspace was dropped, with everything in it.
-    DropKeyspace {
-        /// Its number.
-        keyspace: KeyspaceId,
-    },
-}
-
-impl ChangeOp {
-    /// The keyspace that was changed.
-    #[must_use]
-    pub fn keyspace(&self) -> KeyspaceId {
-        match self {
-            ChangeOp::Insert { keyspace, .. }
-            | ChangeOp::Remove { keyspace, .. }
-            | ChangeOp::RemoveRange { keyspace, .. }
-            | ChangeOp::CreateKeyspace { keyspace, .. }
-            | ChangeOp::DropKeyspace { keyspace } => *keyspace,
-        }
-    }
-}
-
-impl From<RecordOp<'_>> for ChangeOp {
-    fn from(op: RecordOp<'_>) -> ChangeOp {
-        match op {
-            RecordOp::Insert { keyspace, key, value } => {
-                ChangeOp::Insert { keyspace, key: Key::from(key), value: Value::from(value) }
-            }
-            RecordOp::Remove { keyspace, key } => {
-                ChangeOp::Remove { keyspace, key: Key::from(key) }
-            }
-            RecordOp::RemoveRange { keyspace, lower, upper } => ChangeOp::RemoveRange {
-                keyspace,
-                lower: lower.map(Key::from),
-                upper: upper.map(Key::from),
-            },
-            RecordOp::CreateKeyspace { keyspace, name } => {
-                ChangeOp::CreateKeyspace { keyspace, name: name.to_owned() }
-            }
-            RecordOp::DropKeyspace { keyspace } => ChangeOp::DropKeyspace { keyspace },
-        }
-    }
-}
 
 impl Db {
     /// Follows the database: every write behind LSN `after`, in order, without a gap.
@@ -371,65 +281,6 @@ fn concerns(op: &RecordOp<'_>, (keyspace, span): &(KeyspaceId, Span)) -> bool {
 /// A closed log is no failure: the database says itself when everything was shown.
 fn is_failure(error: &mainstay_wal::Error) -> bool {
     !matches!(error, mainstay_wal::Error::Closed)
-}
-
-/// Wakes subscribers when something more is shown, and costs little when there are none.
-///
-/// No wake-up is lost: a subscriber counts itself in, then looks; whoever shows something shows it,
-/// then looks at the count. The two fences see to it that at least one of them sees the other.
-#[derive(Debug, Default)]
-pub(crate) struct Shown {
-    waiting: AtomicUsize,
-    closed: AtomicBool,
-    generation: Mutex<u64>,
-    changed: Condvar,
-}
-
-impl Shown {
-    /// Something more is visible or durable, or the log has failed.
-    pub(crate) fn notify(&self) {
-        fence(Ordering::SeqCst);
-        if self.waiting.load(Ordering::Relaxed) > 0 {
-            *self.generation.lock() += 1;
-            self.changed.notify_all();
-        }
-    }
-
-    /// Nothing more will be shown.
-    pub(crate) fn close(&self) {
-        self.closed.store(true, Ordering::Release);
-        self.notify();
-    }
-
-    fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Acquire)
-    }
-
-    fn wait_for(&self) -> Waiting<'_> {
-        self.waiting.fetch_add(1, Ordering::Relaxed);
-        fence(Ordering::SeqCst);
-        Waiting { shown: self }
-    }
-
-    fn generation(&self) -> u64 {
-        *self.generation.lock()
-    }
-
-    fn wait(&self, seen: u64, timeout: Duration) {
-        let mut generation = self.generation.lock();
-        self.changed.wait_while_for(&mut generation, |now| *now == seen, timeout);
-    }
-}
-
-/// Counted in until it is dropped.
-struct Waiting<'a> {
-    shown: &'a Shown,
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.shown.waiting.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "a subscriber waits for real time")]

@@ -1,13 +1,16 @@
 //! The nodes, and whoever plays protocol and network for them.
 
+mod checks;
+mod images;
+
 use std::sync::Arc;
 
 use mainstay_wal::disk::{SimDisk, Survivors};
 use mainstay_wal::{Bound, Epoch, LogId, Lsn};
 
-use super::model::{Content, Model};
+use super::model::Model;
 use super::{Action, Change};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::replicated::tests::{CLUSTER, identity, options};
 use crate::replicated::{Appended, ImageBuilder, ImageStream, ReplicaEngine};
 use crate::{Batch, KeyspaceId, KeyspaceRef};
@@ -374,152 +377,5 @@ impl World {
         // What it has is the beginning of the primary's log.
         let told = replica.commit(commit_lsn).map(drop);
         self.settle(node, told);
-    }
-
-    fn begin_image(&mut self, node: usize, from: usize, epoch: Epoch) {
-        if self.nodes[node].image.is_some() {
-            return;
-        }
-        let stream = match self.nodes[from].replica.image_stream() {
-            Ok(stream) => stream,
-            Err(error) => {
-                self.settle(from, Err(error));
-                return;
-            }
-        };
-        let begun = self.nodes[node].replica.begin_install();
-        let begun = begun.map(|builder| {
-            self.nodes[node].image = Some(Transfer { from, epoch, stream, builder });
-        });
-        self.settle(node, begun);
-    }
-
-    fn chunks(&mut self, node: usize, count: usize) {
-        for _ in 0..count {
-            let Some(mut transfer) = self.nodes[node].image.take() else { return };
-            let Transfer { from, epoch, stream, builder } = &mut transfer;
-            // Whoever is no primary any more may have another log by now.
-            if self.leads(*from) != Some(*epoch) || self.leads(node).is_some() {
-                return;
-            }
-            let chunk = match stream.next_chunk() {
-                Ok(chunk) => chunk,
-                Err(error) => {
-                    self.settle(*from, Err(error));
-                    return;
-                }
-            };
-            let Some(chunk) = chunk else { return self.install(node, transfer) };
-            let taken = builder.take(&chunk);
-            if self.settle(node, taken) {
-                self.nodes[node].image = Some(transfer);
-            }
-        }
-    }
-
-    fn install(&mut self, number: usize, transfer: Transfer) {
-        let Transfer { from, epoch, builder, .. } = transfer;
-        let node = &mut self.nodes[number];
-        let promised = node.replica.manifest().promised_epoch;
-        let before = std::mem::replace(&mut node.acknowledged, LogId::ZERO);
-        match node.replica.install(builder) {
-            Ok(end) => {
-                self.images += 1;
-                assert_eq!(self.model.committed_at(end.lsn), end, "the image's end");
-                let node = &mut self.nodes[number];
-                assert_eq!(node.replica.log().end(), end);
-                node.following = (promised == epoch).then_some((from, epoch));
-            }
-            // It has come further by other ways meanwhile.
-            Err(Error::Backup { .. }) => node.acknowledged = before,
-            Err(error) => drop(self.settle(number, Err(error))),
-        }
-    }
-
-    /// Everything that must hold after every step.
-    pub(super) fn check(&mut self) {
-        for number in 0..NODES {
-            if self.nodes[number].disk.has_crashed() {
-                self.crash(number);
-            }
-            let replica = &self.nodes[number].replica;
-            let (visible, commit_lsn) = (replica.visible_lsn(), replica.commit_lsn());
-            let durable = replica.log().durable_lsn();
-            let checkpoint_lsn = replica.checkpoint_lsn();
-            assert!(visible <= commit_lsn.min(durable), "node {number} shows {visible}");
-            assert!(checkpoint_lsn <= commit_lsn.min(durable), "node {number}: {checkpoint_lsn}");
-            assert!(commit_lsn <= self.model.committed_lsn(), "node {number}: {commit_lsn}");
-            let snapshot = replica.snapshot();
-            assert_eq!(snapshot.lsn(), visible);
-            assert_eq!(
-                Content::of(&snapshot),
-                *self.model.content(visible),
-                "node {number} at {visible}"
-            );
-            let (end, chain) = replica.log().end_and_chain();
-            self.model.check_chain(end, chain);
-        }
-    }
-
-    /// Every record of every log.
-    fn check_logs(&mut self) {
-        for number in 0..NODES {
-            let log = self.nodes[number].replica.log();
-            let first = log.first_lsn();
-            let (mut last, mut chain) = log.locate(first.previous()).unwrap();
-            self.model.check_chain(last, chain);
-            let mut reader = log.reader(first, Bound::Appended).unwrap();
-            while let Some(frame) = reader.next_frame().unwrap() {
-                assert_eq!(frame.header.lsn, last.lsn.next(), "node {number}");
-                chain = chain.extend(&frame.header);
-                last = frame.log_id();
-                self.model.check_record(last, frame.payload, chain);
-                if last.lsn <= log.commit_lsn() {
-                    assert_eq!(last, self.model.committed_at(last.lsn), "node {number}");
-                }
-            }
-            assert_eq!((last, chain), log.end_and_chain(), "node {number}");
-        }
-    }
-
-    /// All faults end: the nodes must come together, with everything that was ever committed.
-    pub(super) fn heal(&mut self) {
-        for number in 0..NODES {
-            self.nodes[number].disk.crash_at(u64::MAX);
-            self.nodes[number].planned = Survivors::RandomSectors { seed: number as u64 };
-            if number == 1 {
-                self.crash(number);
-            }
-        }
-        self.check_logs();
-        let committed = self.model.committed_lsn();
-        let complete = |&node: &usize| self.nodes[node].replica.log().end();
-        let best = (0..NODES).max_by_key(complete).unwrap();
-        let step_down = self.nodes[best].replica.step_down();
-        self.settle(best, step_down);
-        self.elect(best);
-        assert!(self.leads(best).is_some(), "node {best} is as complete as all others");
-        for node in (0..NODES).filter(|&node| node != best) {
-            self.nodes[node].image = None;
-            self.connect(node, best);
-            self.chunks(node, usize::MAX);
-            self.ship(node, usize::MAX);
-            self.act(&Action::Sync(node));
-        }
-        self.act(&Action::Sync(best));
-        self.commit(best);
-        for node in 0..NODES {
-            self.tell(node);
-        }
-        self.check();
-        self.check_logs();
-        assert!(self.model.committed_lsn() > committed, "a new epoch commits its first record");
-        let end = self.nodes[best].replica.log().end_and_chain();
-        let hash = |node: &Node| node.replica.snapshot().state_hash().unwrap();
-        for (number, node) in self.nodes.iter().enumerate() {
-            assert_eq!(node.replica.log().end_and_chain(), end, "node {number}");
-            assert_eq!(node.replica.visible_lsn(), end.0.lsn, "node {number}");
-            assert_eq!(hash(node), hash(&self.nodes[best]), "node {number}");
-        }
     }
 }
