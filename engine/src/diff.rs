@@ -4,8 +4,8 @@ use std::path::Path;
 
 use mainstay_wal::disk::{Disk, FileDisk};
 use mainstay_wal::frame::Frames;
-use mainstay_wal::scan::{ScanOptions, SegmentScan, scan_log, scan_segments};
-use mainstay_wal::{Chain, LogId, Lsn};
+use mainstay_wal::scan::{Fault, ScanOptions, SegmentScan, scan_log, scan_segments};
+use mainstay_wal::{Chain, LogId, Lsn, Position};
 
 use crate::error::Result;
 
@@ -51,12 +51,21 @@ pub enum LogComparison {
     },
     /// One ends before the other begins, so that nothing can be compared.
     NothingInCommon,
+    /// They are the same as far as they can be read, and one of them, or both, is damaged there.
+    Damaged {
+        /// The last record that can be read in both; `None` if there is none.
+        common: Option<LogId>,
+        /// Where the first cannot be read any further.
+        a: Option<Position>,
+        /// Where the second cannot.
+        b: Option<Position>,
+    },
 }
 
 /// Compares the logs of two database directories and finds the first record at which they differ.
 ///
-/// Reads only, takes no lock, and asks for no manifest. A damaged log is compared up to the damage.
-/// While somebody writes to one of them, its end is where it was seen.
+/// Reads only, takes no lock, and asks for no manifest. A damaged log is compared up to the damage:
+/// [`LogComparison::Damaged`] if that hides what comes next. A torn tail is no damage. While somebody writes to one of them, its end is where it was seen.
 ///
 /// # Errors
 /// [`mainstay_wal::Error::Io`] if a directory cannot be read, [`mainstay_wal::Error::NotADatabase`]
@@ -74,16 +83,22 @@ pub fn first_difference(a: impl AsRef<Path>, b: impl AsRef<Path>) -> Result<LogC
 pub fn first_difference_on(a: &dyn Disk, b: &dyn Disk) -> Result<LogComparison> {
     let (a, b) = (LogFiles::open(a)?, LogFiles::open(b)?);
     let mut marks = vec![a.before];
-    let a_end = a.walk(&mut |record, ends_group| {
+    let (a_end, a_damage) = a.walk(&mut |record, ends_group| {
         if ends_group {
             marks.push(record);
         }
     })?;
-    let (equal_to, b_end) = b.last_equal(&marks)?;
+    let (equal_to, (b_end, b_damage)) = b.last_equal(&marks)?;
     let shared = a_end.log_id.lsn.min(b_end.log_id.lsn);
     let start = a.before.log_id.lsn.max(b.before.log_id.lsn);
+    // Damage behind the end of the other log hides nothing.
+    let hides =
+        |end: RecordIdentity, damage: Option<Position>| damage.filter(|_| end.log_id.lsn == shared);
+    let (a_hides, b_hides) = (hides(a_end, a_damage), hides(b_end, b_damage));
+    let damaged = |common| LogComparison::Damaged { common, a: a_hides, b: b_hides };
+    let is_damaged = a_hides.is_some() || b_hides.is_some();
     if start > shared {
-        return Ok(LogComparison::NothingInCommon);
+        return Ok(if is_damaged { damaged(None) } else { LogComparison::NothingInCommon });
     }
     // From the last mark that is the same the logs differ, or one of them ends, within a group of
     // the first.
@@ -91,18 +106,19 @@ pub fn first_difference_on(a: &dyn Disk, b: &dyn Disk) -> Result<LogComparison> 
     let upto = marks.iter().map(|mark| mark.log_id.lsn).find(|lsn| *lsn > from).unwrap_or(from);
     let upto = upto.min(shared);
     let (in_a, in_b) = (a.records(from, upto)?, b.records(from, upto)?);
+    let common = if a_end.log_id.lsn == shared { a_end.log_id } else { b_end.log_id };
     let differing = in_a.iter().zip(&in_b).position(|(in_a, in_b)| in_a.chain != in_b.chain);
     Ok(match differing {
         Some(0) => LogComparison::DifferBefore { lsn: from.next() },
         Some(at) => LogComparison::Differ { lsn: in_a[at].log_id.lsn, a: in_a[at], b: in_b[at] },
+        None if is_damaged => damaged(Some(common)),
         None if a_end == b_end => LogComparison::Equal { end: a_end.log_id },
-        None => LogComparison::OneIsLonger {
-            common: if a_end.log_id.lsn == shared { a_end.log_id } else { b_end.log_id },
-            a_end: a_end.log_id,
-            b_end: b_end.log_id,
-        },
+        None => LogComparison::OneIsLonger { common, a_end: a_end.log_id, b_end: b_end.log_id },
     })
 }
+
+/// The last record of a log that can be read, and the damage behind it.
+type End = (RecordIdentity, Option<Position>);
 
 /// A log in its files.
 struct LogFiles<'a> {
@@ -125,12 +141,12 @@ impl<'a> LogFiles<'a> {
         Ok(LogFiles { disk, segments, before })
     }
 
-    /// Gives every record, with whether it is the last of its group, up to the first damage. Gives
-    /// the end.
-    fn walk(&self, visit: &mut dyn FnMut(RecordIdentity, bool)) -> Result<RecordIdentity> {
+    /// Calls `visit` with every record, and whether it is the last of its group, up to the first
+    /// damage. Gives the end, and where that damage is.
+    fn walk(&self, visit: &mut dyn FnMut(RecordIdentity, bool)) -> Result<End> {
         let mut end = self.before;
         let options = ScanOptions::default();
-        scan_log(self.disk, &self.segments, options, &mut |_, group| {
+        let scan = scan_log(self.disk, &self.segments, options, &mut |_, group| {
             end.chain = group.header.chain_before;
             for frame in Frames::new(group.frames).map_while(std::result::Result::ok) {
                 let log_id = frame.header.log_id();
@@ -140,11 +156,12 @@ impl<'a> LogFiles<'a> {
             }
             Ok(())
         })?;
-        Ok(end)
+        let damage = scan.faults.iter().find(|fault| fault.error().is_some()).map(Fault::position);
+        Ok((end, damage))
     }
 
     /// The last of the marks that this log has too, and the end of this log.
-    fn last_equal(&self, marks: &[RecordIdentity]) -> Result<(Option<Lsn>, RecordIdentity)> {
+    fn last_equal(&self, marks: &[RecordIdentity]) -> Result<(Option<Lsn>, End)> {
         let mut rest = marks.iter().peekable();
         let mut equal_to = None;
         let mut compare = |record: RecordIdentity| {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use mainstay::LogComparison;
+use mainstay::wal::{Position, segment};
 use serde_json::{Value as Json, json};
 
 use crate::database;
@@ -15,9 +16,9 @@ Examples:
   mainstay diff node-1 node-2
   mainstay diff node-1 node-2 --json | jq .lsn
 
-Compares two logs record by record, and by the running hash over everything before. Ends with 0 if they agree
-wherever both have records (one may end earlier), with 1 if they differ or have no record in common. Only reads,
-takes no lock; a damaged log is compared up to the damage.";
+Compares two logs record by record, and by the running hash over everything before. Ends with 0 if they agree \
+wherever both have records (one may end earlier), with 1 if they differ or have no record in common, with 2 if they \
+agree up to damage in one of them. Only reads, takes no lock.";
 
 /// Arguments of `mainstay diff`.
 #[derive(Args, Debug)]
@@ -44,6 +45,7 @@ pub(crate) fn run(args: &DiffArgs, output: &mut Output) -> Result<Exit, Failure>
         LogComparison::Differ { .. }
         | LogComparison::DifferBefore { .. }
         | LogComparison::NothingInCommon => Exit::No,
+        LogComparison::Damaged { .. } => Exit::Corrupt,
     })
 }
 
@@ -67,7 +69,17 @@ fn as_json(found: &LogComparison) -> Json {
             json!({ "relation": "differ_before", "before_lsn": lsn.0 })
         }
         LogComparison::NothingInCommon => json!({ "relation": "nothing_in_common" }),
+        LogComparison::Damaged { common, a, b } => json!({
+            "relation": "damaged",
+            "last_common_lsn": common.map(|common| common.lsn.0),
+            "first_damage": a.map(place),
+            "second_damage": b.map(place),
+        }),
     }
+}
+
+fn place(at: Position) -> Json {
+    json!({ "file": segment::file_name(at.segment), "offset": at.offset })
 }
 
 fn print(found: &LogComparison, output: &mut Output) -> Result<(), Failure> {
@@ -104,6 +116,19 @@ fn print(found: &LogComparison, output: &mut Output) -> Result<(), Failure> {
         LogComparison::NothingInCommon => {
             let text = "they hold no record in common: one ends before the other begins";
             output.verdict(Tone::Bad, text)?;
+        }
+        LogComparison::Damaged { common, a, b } => {
+            let end = match common {
+                Some(common) => format!("the same up to LSN {}", common.lsn),
+                None => "nothing can be compared".to_owned(),
+            };
+            let places = [("first", a), ("second", b)].into_iter().filter_map(|(which, at)| {
+                let at = at.as_ref()?;
+                let file = segment::file_name(at.segment);
+                Some(format!("the {which} one is damaged in {file} at offset {}", at.offset))
+            });
+            let places: Vec<_> = places.collect();
+            output.verdict(Tone::Bad, &format!("{end}; {}", places.join(", ")))?;
         }
     }
     Ok(())

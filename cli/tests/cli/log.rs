@@ -157,3 +157,21 @@ fn diff_finds_the_first_record_that_differs() {
     scratch.run(&["insert", "unrelated", "k", "v"]).ends(0);
     scratch.run(&["diff", "data", "unrelated"]).ends(1);
 }
+
+#[test]
+fn diff_does_not_take_damage_for_the_end_of_a_log() {
+    let scratch = Scratch::with_people();
+    scratch.run(&["insert", "data", "later", "1"]).ends(0);
+    copy(&scratch.path("data"), &scratch.path("copy"));
+    flip(&segment(&scratch, "copy"), |bytes| find(bytes, b"1912"));
+    let damaged = scratch.run(&["diff", "data", "copy", "--json"]).ends(2).json();
+    assert_eq!(damaged["relation"], "damaged");
+    assert_eq!(
+        (&damaged["last_common_lsn"], &damaged["first_damage"]),
+        (&Json::from(0), &Json::Null)
+    );
+    let file = damaged["second_damage"]["file"].as_str().expect("a file");
+    assert!(segment(&scratch, "copy").ends_with(file), "{damaged}");
+    let text = scratch.run(&["diff", "copy", "data"]).ends(2);
+    assert!(text.text().contains("the first one is damaged in log/"), "{text:?}");
+}

@@ -30,6 +30,7 @@ fn compare(a: &SimDisk, b: &SimDisk) -> LogComparison {
             LogComparison::OneIsLonger { common, a_end: b_end, b_end: a_end }
         }
         LogComparison::Differ { lsn, a, b } => LogComparison::Differ { lsn, a: b, b: a },
+        LogComparison::Damaged { common, a, b } => LogComparison::Damaged { common, a: b, b: a },
         same => same,
     };
     assert_eq!(compared, mirrored);
@@ -105,8 +106,28 @@ fn damage_ends_the_comparison_and_no_log_is_an_error() {
     let b = a.fork();
     let name = format!("log/{}", b.list("log").unwrap()[1]);
     b.open(&name, Open::Write).unwrap().write_at(700, b"damage").unwrap();
-    let LogComparison::OneIsLonger { common, a_end, .. } = compare(&a, &b) else { panic!() };
-    assert!(common.lsn > Lsn(1) && common < a_end, "{common}");
+    let LogComparison::Damaged { common: Some(common), a: None, b: Some(place) } = compare(&a, &b)
+    else {
+        panic!()
+    };
+    assert!(common.lsn > Lsn(1) && common.lsn < Lsn(50), "{common}");
+    assert_eq!(format!("log/{:016}.log", place.segment.0), name);
+    let both = compare(&b, &b);
+    let (here, common) = (Some(place), Some(common));
+    assert_eq!(both, LogComparison::Damaged { common, a: here, b: here });
+
+    // What lies behind the end of the other log, or behind a difference, hides nothing.
+    let short = SimDisk::new(5);
+    write(&short, 200..203, false);
+    let LogComparison::Differ { lsn: Lsn(1), .. } = compare(&short, &b) else { panic!() };
+    let c = SimDisk::new(7);
+    write(&c, 0..3, false);
+    let d = c.fork();
+    write(&d, 3..50, false);
+    let name = format!("log/{}", d.list("log").unwrap()[1]);
+    d.open(&name, Open::Write).unwrap().write_at(700, b"damage").unwrap();
+    let LogComparison::OneIsLonger { common, .. } = compare(&c, &d) else { panic!() };
+    assert_eq!(common.lsn, Lsn(3));
     let error = first_difference_on(&a, &SimDisk::new(6)).unwrap_err();
     assert!(matches!(error, Error::Log(mainstay_wal::Error::NotADatabase { .. })), "{error}");
 }
