@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 
 use crate::exit::{Exit, Failure};
-use crate::output::{Output, Table, Tone, grouped};
+use crate::output::{Output, Table, Tone, counted, grouped};
 use crate::progress::Progress;
 use crate::rejects::Rejects;
 use crate::rows::{Format, Parsed, Row, Rows, Shape, ShapeError};
@@ -28,8 +28,8 @@ Examples:
   zcat big.tsv.gz | mainstay import data - --format tsv --key 1 --batch 5000
   mainstay export old | mainstay import new - --format pairs
 
-A row that cannot be stored goes, with its line number and the reason, into FILE.rejected (or --rejects),
-and the command ends with 1. A key that occurs again replaces what stood there; this is counted.
+A row that cannot be stored goes, with its line number and the reason, into FILE.rejected (or --rejects), \
+and the command ends with 1. A key that occurs again replaces what stood there; this is counted. \
 Each batch is one atomic write. When a file cannot be read to its end, the rows before are stored.";
 
 /// Arguments of `mainstay import`.
@@ -389,17 +389,16 @@ fn report(
         return Ok(());
     }
     let mut table = Table::facts();
-    table
-        .fact("stored", format!("{} rows in {} batches", grouped(summary.stored), summary.batches));
+    let rows = counted(summary.stored, ["row", "rows"]);
+    let batches = counted(summary.batches, ["batch", "batches"]);
+    table.fact("stored", format!("{rows} in {batches}"));
     let at_least = if summary.repeated_is_a_minimum { "at least " } else { "" };
-    table.fact(
-        "repeated",
-        format!("{at_least}{} keys, the later row kept", grouped(summary.repeated)),
-    );
+    let repeated = counted(summary.repeated, ["key", "keys"]);
+    table.fact("repeated", format!("{at_least}{repeated}, the later row kept"));
     output.table(&table)?;
     if let Some(path) = rejects {
-        let count = grouped(summary.rejected);
-        let text = format!("rejected  {count} rows, see {}", path.display());
+        let count = counted(summary.rejected, ["row", "rows"]);
+        let text = format!("rejected  {count}, see {}", path.display());
         output.verdict(Tone::Warning, &text)?;
     }
     if summary.stopped {

@@ -194,6 +194,12 @@ pub fn grouped(count: u64) -> String {
     text
 }
 
+/// A count of things, for people: "1 file", "2,000 files".
+#[must_use]
+pub fn counted(count: u64, [one, many]: [&str; 2]) -> String {
+    format!("{} {}", grouped(count), if count == 1 { one } else { many })
+}
+
 /// A size in bytes with its unit, for people.
 #[must_use]
 pub fn size(bytes: u64) -> String {
@@ -233,6 +239,8 @@ mod tests {
         assert_eq!(grouped(0), "0");
         assert_eq!(grouped(1_234_567), "1,234,567");
         assert_eq!(grouped(123), "123");
+        assert_eq!(counted(1, ["file", "files"]), "1 file");
+        assert_eq!(counted(2000, ["file", "files"]), "2,000 files");
         assert_eq!(size(1023), "1023 B");
         assert_eq!(size(1536), "1.5 KiB");
         assert_eq!(size(5 << 30), "5.0 GiB");

@@ -15,7 +15,7 @@ Examples:
   mainstay backup data copies/monday
   mainstay restore copies/monday data-again
 
-The target must not exist yet. The database is opened for it, so no other process may have it open;
+The target must not exist yet. The database is opened for it, so no other process may have it open; \
 a program that has it open calls `Db::backup` itself, and goes on writing meanwhile.";
 
 /// Arguments of `mainstay backup`.
@@ -36,8 +36,8 @@ Examples:
   mainstay restore copies/monday data-again
   mainstay restore copies/monday data-again --archive archive --to-lsn 120345
 
-With --archive, what `mainstay wal archive` put there is played on top of the backup: all of it, or up to --to-lsn.
-The target must not exist yet. The new database has a life of its own: its log goes on in a new
+With --archive, what `mainstay wal archive` put there is played on top of the backup: all of it, or up to --to-lsn. \
+The target must not exist yet. The new database has a life of its own: its log goes on in a new \
 epoch.";
 
 /// Arguments of `mainstay restore`.

@@ -30,7 +30,7 @@ Examples:
   mainstay demo --kills 20 --dir demo-data       keep the database, to look at it afterwards
   mainstay scan demo-data --keyspace unicode --from 0041 --limit 26
 
-The data is the main table of the Unicode Character Database 15.0.0, (c) 1991-2022 Unicode, Inc., under the Unicode
+The data is the main table of the Unicode Character Database 15.0.0, (c) 1991-2022 Unicode, Inc., under the Unicode \
 License V3; it is built into this program. Ends with 1 if anything acknowledged is missing or anything is half there.";
 
 /// Arguments of `mainstay demo`.

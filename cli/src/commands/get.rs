@@ -17,7 +17,7 @@ Examples:
   mainstay get data --raw picture > picture.png
   mainstay get data --escaped '\\x00\\xff'
 
-The value is printed with escapes (\\t \\n \\r \\\\ \\x00) and a line end; --raw prints its bytes alone.
+The value is printed with escapes (\\t \\n \\r \\\\ \\x00) and a line end; --raw prints its bytes alone. \
 Ends with 1 if the key is not there. Changes nothing in the directory.";
 
 /// Arguments of `mainstay get`.

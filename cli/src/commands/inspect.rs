@@ -10,7 +10,7 @@ use serde_json::{Value as Json, json};
 use crate::database;
 use crate::exit::{Exit, Failure};
 use crate::log_view::{LogView, exit_of, json_of, words_of};
-use crate::output::{Output, Table, grouped, size};
+use crate::output::{Output, Table, counted, grouped, size};
 
 use super::wal::faults;
 
@@ -19,7 +19,7 @@ Examples:
   mainstay inspect data
   mainstay inspect data --json | jq .checkpoint_lsn
 
-Only reads: takes no lock, changes no byte, and tells what can be told of a damaged directory. Ends as
+Only reads: takes no lock, changes no byte, and tells what can be told of a damaged directory. Ends as \
 `mainstay wal verify` does.";
 
 /// Arguments of `mainstay inspect`.
@@ -46,9 +46,9 @@ pub(crate) fn run(args: &InspectArgs, output: &mut Output) -> Result<Exit, Failu
         Ok(manifest) => add_manifest(&mut facts, manifest, &view.dir),
         Err(error) => facts.fact("manifest", error),
     }
-    let segments = view.segments.segments.len();
+    let files = counted(view.segments.segments.len() as u64, ["file", "files"]);
     let bytes: u64 = view.segments.segments.iter().map(|file| file.length_bytes).sum();
-    facts.fact("log", format!("{segments} files, {}", size(bytes)));
+    facts.fact("log", format!("{files}, {}", size(bytes)));
     facts.fact(
         "records",
         format!("{}, LSN {} to {}", grouped(scan.records), scan.first_lsn, scan.end.lsn),

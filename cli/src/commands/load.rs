@@ -15,8 +15,8 @@ Examples:
   printf 'ada\\t1815\\nalan\\t1912\\n' | mainstay load data
   producer | mainstay load data --keyspace events | consumer-of-acknowledgements
 
-Each line of the standard input is a key, a tab and a value, as they stand. After each, when it is on the disk,
-`ACK <key>` is printed and given out at once: whoever read that line can rely on the entry, whatever happens
+Each line of the standard input is a key, a tab and a value, as they stand. After each, when it is on the disk, \
+`ACK <key>` is printed and given out at once: whoever read that line can rely on the entry, whatever happens \
 afterwards. A line that cannot be stored is named on the standard error, and the command ends with 1.";
 
 /// Arguments of `mainstay load`.

@@ -19,8 +19,8 @@ Examples:
   mainstay scan data --reverse --limit 1          the last entry
   mainstay scan data --json | jq .key
 
-A line is key, tab, value with escapes (\\t \\n \\r \\\\ \\x00). With --json an entry is an object with `key` and
-`value`, or `key_hex` and `value_hex` where they are not UTF-8. All of it is read at one moment of the
+A line is key, tab, value with escapes (\\t \\n \\r \\\\ \\x00). With --json an entry is an object with `key` and \
+`value`, or `key_hex` and `value_hex` where they are not UTF-8. All of it is read at one moment of the \
 database. Changes nothing in the directory.";
 
 /// Arguments of `mainstay scan`.

@@ -31,7 +31,7 @@ Examples:
   mainstay store verify data
   mainstay store verify data --json | jq .faults
 
-Reads the manifest, every record of the log and every entry of the Store, and compares the last change of each
+Reads the manifest, every record of the log and every entry of the Store, and compares the last change of each \
 key in the log with what the Store holds. Changes no byte.
 
 Exit codes:
@@ -56,9 +56,9 @@ Examples:
   mainstay store rebuild data
   mainstay store rebuild data --json
 
-sled leaks space on overwrites; this copies what it holds into a new Store, which then takes its place. Needs the
-space of both for a while. A crash leaves the old one or the new one in use, both whole. The database must
-not be open elsewhere. A Store that is damaged is rebuilt from the log when the database is opened, if the log
+sled leaks space on overwrites; this copies what it holds into a new Store, which then takes its place. Needs the \
+space of both for a while. A crash leaves the old one or the new one in use, both whole. The database must \
+not be open elsewhere. A Store that is damaged is rebuilt from the log when the database is opened, if the log \
 reaches back to its beginning.";
 
 /// Arguments of `mainstay store rebuild`.

@@ -7,15 +7,15 @@ use serde_json::json;
 
 use crate::database;
 use crate::exit::{Exit, Failure};
-use crate::output::{Output, Table, grouped, size};
+use crate::output::{Output, Table, counted, size};
 
 const EXAMPLES: &str = "\
 Examples:
   mainstay wal archive data archive
   mainstay restore copies/monday data-again --archive archive --to-lsn 120345
 
-Adds the records to the archive that it does not hold yet; the archive is made if it is missing. Run it often
-enough that the log does not let go of records before, or call `Db::archive` in the program that writes. Changes
+Adds the records to the archive that it does not hold yet; the archive is made if it is missing. Run it often \
+enough that the log does not let go of records before, or call `Db::archive` in the program that writes. Changes \
 nothing in the database; it must not be open elsewhere.";
 
 /// Arguments of `mainstay wal archive`.
@@ -46,8 +46,9 @@ pub(crate) fn run(args: &ArchiveArgs, output: &mut Output) -> Result<Exit, Failu
     }
     let mut facts = Table::facts();
     facts.fact("archive", format!("LSN {} to {}", report.first_lsn, report.end.lsn));
-    let (records, bytes) = (grouped(report.records), size(report.bytes));
-    facts.fact("added", format!("{records} records, {bytes} in {} files", report.files));
+    let records = counted(report.records, ["record", "records"]);
+    let files = counted(report.files, ["file", "files"]);
+    facts.fact("added", format!("{records}, {} in {files}", size(report.bytes)));
     output.table(&facts)?;
     Ok(Exit::Done)
 }

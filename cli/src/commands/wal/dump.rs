@@ -24,8 +24,8 @@ Examples:
   mainstay wal dump data --from 1000 --to 1010 --values
   mainstay wal dump data --json | jq 'select(.ops[].key == \"ada\")'
 
-A line is LSN, epoch, segment, offset, bytes, and the changes in the record. With --values they are shown
-with their values, else with the values' lengths. Records behind damage are shown too, as far as they can be found;
+A line is LSN, epoch, segment, offset, bytes, and the changes in the record. With --values they are shown \
+with their values, else with the values' lengths. Records behind damage are shown too, as far as they can be found; \
 the damage itself goes to the standard error, and the command ends as `mainstay wal verify` does.";
 
 /// Arguments of `mainstay wal dump`.

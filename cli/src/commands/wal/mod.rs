@@ -13,8 +13,8 @@ use crate::exit::{Exit, Failure};
 use crate::output::Output;
 
 const AFTER: &str = "\
-All of them only read: they take no lock and change no byte, and on a damaged directory they show what can be
-read. While a program writes to the database, its last group may look torn.";
+All of them change no byte of the database. dump, stats and verify take no lock, and show what can be read of a \
+damaged directory; while a program writes to the database, its last group may look torn to them.";
 
 /// Arguments of `mainstay wal`.
 #[derive(Args, Debug)]
