@@ -73,6 +73,27 @@ pub(super) fn group(
     Some((end, chain, lsn))
 }
 
+/// Makes a chunk of an image right, but for its kind and what stands in its body: the places are those of
+/// `docs/image-format.md`.
+pub(super) fn image_chunk(chunk: &mut [u8], number: u64) {
+    const CRC_AT: usize = 20;
+    const FRAMES: u32 = 3;
+    let kind = u32_at(chunk, 4);
+    let Some(body) = chunk.get_mut(CRC_AT + 4..) else { return };
+    let length = u32::try_from(body.len()).unwrap_or(u32::MAX);
+    let mut at = 0;
+    while kind == FRAMES
+        && let Some(bytes) = frame(&mut body[at..])
+    {
+        at += bytes;
+    }
+    put(chunk, 0, b"MIMG");
+    put(chunk, 8, &number.to_le_bytes());
+    put(chunk, 16, &length.to_le_bytes());
+    let covered = [&chunk[..CRC_AT], &chunk[CRC_AT + 4..]].concat();
+    put(chunk, CRC_AT, &payload_checksum(&covered).to_le_bytes());
+}
+
 /// Makes a segment's header right, and the groups that lie densely behind it.
 pub(super) fn segment(bytes: &mut [u8]) {
     checksum(bytes, SEGMENT_HEADER_BYTES - 4);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mainstay_wal::frame::Frame;
+use mainstay_wal::frame::{Frame, Frames};
 use mainstay_wal::history::{EpochEntry, EpochHistory};
 use mainstay_wal::{Chain, Epoch, LogId, Lsn};
 
@@ -101,7 +101,7 @@ impl ImageBuilder {
                 self.go_on(stage, chunk)
             }
             (Stage::Log { state, mut last, mut chain }, Chunk::Frames(frames)) => {
-                for frame in image::whole_frames(frames) {
+                for frame in Frames::new(frames) {
                     let frame = frame.map_err(|error| bad_image(error.to_string()))?;
                     self.take_frame(&state, last, &frame)?;
                     (last, chain) = (frame.log_id(), chain.extend(&frame.header));

@@ -1,7 +1,7 @@
 //! What must hold after every step, and in the end.
 
-use mainstay_wal::disk::Survivors;
 use mainstay_wal::Bound;
+use mainstay_wal::disk::Survivors;
 
 use super::{NODES, Node, World};
 use crate::replicated::tests::cluster::Action;
