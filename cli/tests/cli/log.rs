@@ -76,6 +76,8 @@ fn damage_to_what_was_durable_is_shown_with_its_place_and_ends_with_2() {
     scratch.run(&["wal", "stats", "data"]).ends(0);
     assert!(contents(&scratch.path("data")) == before, "something was changed");
     scratch.run(&["get", "data", "ada"]).ends(2).says("corrupt");
+    scratch.run(&["wal", "archive", "data", "archive"]).ends(2).says("corrupt");
+    assert!(!scratch.path("archive").exists(), "an empty archive was left behind");
 }
 
 #[test]

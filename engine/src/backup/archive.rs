@@ -101,17 +101,26 @@ pub fn archive_directory(
     let database = database.as_ref();
     let disk = FileDisk::open_read_only(database)
         .map_err(|error| failed("open the directory", database, error))?;
-    archive_disk(Arc::new(disk), &open_archive(archive.as_ref())?)
+    let (log, upto) = open_log(Arc::new(disk))?;
+    // Made only now: a database that cannot be read leaves no empty archive behind.
+    Ok(archive_log(&log, upto, &open_archive(archive.as_ref())?)?.0)
 }
 
 /// As [`archive_directory`], from any disk to any disk.
+#[cfg(test)]
 pub(crate) fn archive_disk(disk: Arc<dyn Disk>, archive: &dyn Disk) -> Result<ArchiveReport> {
+    let (log, upto) = open_log(disk)?;
+    Ok(archive_log(&log, upto, archive)?.0)
+}
+
+/// The log of a database that is not open, and up to where it is proven to have been durable.
+fn open_log(disk: Arc<dyn Disk>) -> Result<(Log, Lsn)> {
     let lock = engine::lock(&*disk)?;
     let manifest = ManifestFile::open_read_only(&*disk)?;
     let (log, recovery) = Log::open_read_only(disk, LogOptions::default(), &manifest, Some(lock))?;
     let committed = if manifest.replicated { log.commit_lsn() } else { Lsn::MAX };
     let upto = recovery.proven_lsn.min(recovery.end.lsn).min(committed);
-    Ok(archive_log(&log, upto, archive)?.0)
+    Ok((log, upto))
 }
 
 fn open_archive(path: &Path) -> Result<FileDisk> {
