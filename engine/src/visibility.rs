@@ -40,6 +40,14 @@ impl Visibility {
         durability == Durability::Buffered || self.durable.load(Ordering::Acquire) >= lsn.0
     }
 
+    /// The last write up to `lsn` that must become durable before `lsn` may be shown. None if that
+    /// was computed already, though perhaps by somebody who has not shown it yet.
+    pub(crate) fn waits_for(&self, lsn: Lsn) -> Option<Lsn> {
+        let outstanding = self.outstanding.lock();
+        let up_to = outstanding.partition_point(|&synced| synced <= lsn);
+        outstanding.range(..up_to).next_back().copied()
+    }
+
     /// Up to where writes may be shown, if they are applied up to `applied`.
     pub(crate) fn visible(&self, applied: Lsn) -> Lsn {
         let durable = Lsn(self.durable.load(Ordering::Acquire));

@@ -192,9 +192,7 @@ impl Inner {
     /// Writes, and waits as the durability says.
     pub(crate) fn write_and_wait(&self, batch: &Batch, durability: Durability) -> Result<Lsn> {
         let lsn = self.write(batch, durability)?;
-        if durability == Durability::Sync {
-            self.engine.wait(lsn)?;
-        }
+        self.engine.acknowledge(lsn, durability)?;
         Ok(lsn)
     }
 

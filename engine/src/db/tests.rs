@@ -1,4 +1,7 @@
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Waker};
 
 use mainstay_wal::disk::{SimDisk, Survivors};
 
@@ -184,4 +187,37 @@ fn transactions_move_money_without_losing_any() {
         .map(|entry| u64::from_le_bytes(entry.unwrap().1[..].try_into().unwrap()))
         .sum();
     assert_eq!(sum, 1000);
+}
+
+#[test]
+fn who_writes_buffered_behind_a_synced_write_in_flight_sees_the_own_write() {
+    let disk = SimDisk::new(1);
+    let db = reopen(&disk);
+    let write = |key: &str, durability| {
+        let mut batch = Batch::new();
+        batch.insert(&db, key, "value");
+        db.write_with(batch, durability).unwrap()
+    };
+    // Nobody writes the log but who waits.
+    let synced = write("a", Durability::Sync);
+    assert!(!synced.is_done() && !db.contains_key("a").unwrap());
+    db.insert_with("b", "value", Durability::Buffered).unwrap();
+    assert!(db.contains_key("a").unwrap() && db.contains_key("b").unwrap());
+
+    let synced = write("c", Durability::Sync);
+    let mut buffered = write("d", Durability::Buffered);
+    assert!(!buffered.is_done(), "it stands behind one that is not durable");
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(Pin::new(&mut buffered).poll(&mut context).is_pending());
+    synced.wait().unwrap();
+    assert!(buffered.is_done());
+    assert!(Pin::new(&mut buffered).poll(&mut context).is_ready());
+    assert!(db.contains_key("d").unwrap());
+    let _synced = write("e", Durability::Sync);
+    write("f", Durability::Buffered).wait().unwrap();
+    assert!(db.contains_key("f").unwrap());
+    // With nothing in flight before it, it waits for nothing.
+    let syncs = db.stats().unwrap().log.syncs;
+    assert!(write("g", Durability::Buffered).is_done() && db.contains_key("g").unwrap());
+    assert_eq!(db.stats().unwrap().log.syncs, syncs);
 }

@@ -18,8 +18,11 @@ use crate::options::Durability;
 #[must_use = "a write is acknowledged only when its ticket says so"]
 pub struct Ticket {
     inner: Arc<Inner>,
-    log: mainstay_wal::Ticket,
+    lsn: Lsn,
     durability: Durability,
+    /// What must become durable before the write is acknowledged and visible: the write itself, or
+    /// a synced one before it.
+    waits_for: Option<mainstay_wal::Ticket>,
 }
 
 impl std::fmt::Debug for Ticket {
@@ -30,14 +33,15 @@ impl std::fmt::Debug for Ticket {
 
 impl Ticket {
     pub(super) fn new(inner: Arc<Inner>, lsn: Lsn, durability: Durability) -> Ticket {
-        let log = inner.engine.log.ticket(lsn);
-        Ticket { inner, log, durability }
+        let awaited = inner.engine.waits_for(lsn, durability);
+        let waits_for = awaited.map(|lsn| inner.engine.log.ticket(lsn));
+        Ticket { inner, lsn, durability, waits_for }
     }
 
     /// The write's place in the log.
     #[must_use]
     pub fn lsn(&self) -> Lsn {
-        self.log.lsn()
+        self.lsn
     }
 
     /// Waits until the write is acknowledged and visible, and gives its LSN.
@@ -45,16 +49,14 @@ impl Ticket {
     /// [`ErrorKind::Indeterminate`](crate::ErrorKind::Indeterminate): whether it is durable is
     /// unknown until the database is reopened. Any other error: it was not applied.
     pub fn wait(self) -> Result<Lsn> {
-        if self.durability == Durability::Sync {
-            self.inner.engine.wait(self.lsn())?;
-        }
-        Ok(self.lsn())
+        self.inner.engine.acknowledge(self.lsn, self.durability)?;
+        Ok(self.lsn)
     }
 
     /// Whether the outcome is known. Does not wait.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        self.durability == Durability::Buffered || self.log.is_done()
+        self.waits_for.as_ref().is_none_or(mainstay_wal::Ticket::is_done)
     }
 }
 
@@ -62,18 +64,14 @@ impl Future for Ticket {
     type Output = Result<Lsn>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<Lsn>> {
-        let lsn = self.lsn();
-        if self.durability == Durability::Buffered {
-            return Poll::Ready(Ok(lsn));
-        }
-        match Pin::new(&mut self.log).poll(context) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error.into())),
-            Poll::Ready(Ok(())) => {
-                // It may become durable a moment before the listener has heard of it.
-                self.inner.engine.advance(self.inner.engine.log.durable_lsn());
-                Poll::Ready(Ok(lsn))
+        if let Some(log) = &mut self.waits_for {
+            match Pin::new(log).poll(context) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(outcome) => outcome?,
             }
         }
+        // It may become durable a moment before the listener has heard of it.
+        self.inner.engine.advance(self.inner.engine.log.durable_lsn());
+        Poll::Ready(Ok(self.lsn))
     }
 }

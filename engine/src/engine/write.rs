@@ -156,8 +156,29 @@ impl Engine {
 
     /// Waits until a write is durable, and shows it.
     pub fn wait(&self, lsn: Lsn) -> Result<()> {
-        self.log.wait_durable(lsn)?;
-        self.advance(self.log.durable_lsn());
+        self.acknowledge(lsn, Durability::Sync)
+    }
+
+    /// What must become durable before a write is acknowledged: itself, or for a buffered one a
+    /// synced write before it, because nobody sees past that, and whoever writes shall see it.
+    pub(crate) fn waits_for(&self, lsn: Lsn, durability: Durability) -> Option<Lsn> {
+        match durability {
+            Durability::Sync => Some(lsn),
+            Durability::Buffered if lsn <= self.visible_lsn() => None,
+            Durability::Buffered => self.visibility.waits_for(lsn),
+        }
+    }
+
+    /// Waits until a write is acknowledged, as its durability says, and visible.
+    pub(crate) fn acknowledge(&self, lsn: Lsn, durability: Durability) -> Result<()> {
+        let awaited = self.waits_for(lsn, durability);
+        if let Some(awaited) = awaited {
+            self.log.wait_durable(awaited)?;
+        }
+        // What was visible before may be durable only now, which subscribers wait for.
+        if awaited.is_some() || lsn > self.visible_lsn() {
+            self.advance(self.log.durable_lsn());
+        }
         Ok(())
     }
 
