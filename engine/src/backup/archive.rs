@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use mainstay_wal::disk::{Disk, FileDisk, FileDiskOptions};
+use mainstay_wal::disk::{Disk, DiskLock, FileDisk, FileDiskOptions};
 use mainstay_wal::manifest::ManifestFile;
 use mainstay_wal::{Bound, DatabaseId, Hold, Log, LogOptions, Lsn};
 
@@ -12,9 +12,10 @@ use super::fields::LogPlace;
 use super::files::{self, unusable};
 use super::place::failed;
 use super::runs::{self, Run, RunWriter};
+use super::salvage::archive_up_to_damage;
 use crate::db::Db;
 use crate::engine::{self, Engine};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::state::State;
 
 /// The log is let go no further than this while it is copied.
@@ -93,7 +94,8 @@ impl Archiver {
 ///
 /// # Errors
 /// Those of [`Db::archive`]; [`mainstay_wal::Error::Locked`] if the database is open somewhere;
-/// those of opening the log.
+/// those of opening the log. [`mainstay_wal::Error::Corrupt`] if the log is damaged: what stands
+/// before the damage is archived then.
 pub fn archive_directory(
     database: impl AsRef<Path>,
     archive: impl AsRef<Path>,
@@ -101,16 +103,23 @@ pub fn archive_directory(
     let database = database.as_ref();
     let disk = FileDisk::open_read_only(database)
         .map_err(|error| failed("open the directory", database, error))?;
-    let (log, upto) = open_log(Arc::new(disk))?;
-    // Made only now: a database that cannot be read leaves no empty archive behind.
-    Ok(archive_log(&log, upto, &open_archive(archive.as_ref())?)?.0)
+    archive_closed(Arc::new(disk), &mut || Ok(Arc::new(open_archive(archive.as_ref())?)))
 }
 
-/// As [`archive_directory`], from any disk to any disk.
-#[cfg(test)]
-pub(crate) fn archive_disk(disk: Arc<dyn Disk>, archive: &dyn Disk) -> Result<ArchiveReport> {
-    let (log, upto) = open_log(disk)?;
-    Ok(archive_log(&log, upto, archive)?.0)
+/// As [`archive_directory`], from any disk to any disk. The archive is only opened, and made, once
+/// the database was found to be readable.
+pub(super) fn archive_closed(
+    disk: Arc<dyn Disk>,
+    archive: &mut dyn FnMut() -> Result<Arc<dyn Disk>>,
+) -> Result<ArchiveReport> {
+    match open_log(disk.clone()) {
+        Ok((log, upto)) => Ok(archive_log(&log, upto, &*archive()?)?.0),
+        Err(damage @ Error::Log(mainstay_wal::Error::Corrupt { .. })) => {
+            archive_up_to_damage(&*disk, archive)?;
+            Err(damage)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// The log of a database that is not open, and up to where it is proven to have been durable.
@@ -130,25 +139,15 @@ fn open_archive(path: &Path) -> Result<FileDisk> {
 
 /// Copies the records of a log that an archive lacks, up to `upto`. Gives a hold on what follows.
 fn archive_log(log: &Log, upto: Lsn, archive: &dyn Disk) -> Result<(ArchiveReport, Hold)> {
-    let _lock = archive.lock().map_err(|error| match error.kind() {
-        std::io::ErrorKind::WouldBlock => {
-            unusable(archive.describe(), "somebody else is writing to it just now")
-        }
-        _ => files::failed("lock", archive, "")(error),
-    })?;
-    files::remove_if_there(archive, files::TEMPORARY)?;
-    let found = Archive::list(archive)?;
-    let start = match found.runs.last() {
+    let (_lock, found) = begin(archive, log.database_id())?;
+    let start = match found {
         None => beginning(log)?,
-        Some(newest) => {
-            // Read whole: what is added must follow something that can be read.
-            let newest = Run::read(archive, &newest.name)?.header;
-            check_database(archive, newest.database_id, log.database_id())?;
-            check_continues(archive, log, newest.end)?;
-            newest.end
+        Some((_, end)) => {
+            check_continues(archive, log, end)?;
+            end
         }
     };
-    let first_lsn = found.runs.first().map_or(start.lsn().next(), |first| first.first_lsn);
+    let first_lsn = found.map_or(start.lsn().next(), |(first_lsn, _)| first_lsn);
     let mut report = ArchiveReport { first_lsn, end: start.log_id, records: 0, bytes: 0, files: 0 };
     let hold = log.hold(start.lsn().next())?;
     if upto <= start.lsn() {
@@ -170,6 +169,28 @@ fn archive_log(log: &Log, upto: Lsn, archive: &dyn Disk) -> Result<(ArchiveRepor
     report.files = writer.written.files.len() as u64;
     hold.advance(report.end.lsn.next())?;
     Ok((report, hold))
+}
+
+/// Locks an archive to write to it, and gives its first record and its end; `None` if it is empty.
+pub(super) fn begin(
+    archive: &dyn Disk,
+    database_id: DatabaseId,
+) -> Result<(Box<dyn DiskLock>, Option<(Lsn, LogPlace)>)> {
+    let lock = archive.lock().map_err(|error| match error.kind() {
+        std::io::ErrorKind::WouldBlock => {
+            unusable(archive.describe(), "somebody else is writing to it just now")
+        }
+        _ => files::failed("lock", archive, "")(error),
+    })?;
+    files::remove_if_there(archive, files::TEMPORARY)?;
+    let runs = Archive::list(archive)?.runs;
+    let (Some(oldest), Some(newest)) = (runs.first(), runs.last()) else {
+        return Ok((lock, None));
+    };
+    // Read whole: what is added must follow something that can be read.
+    let newest = Run::read(archive, &newest.name)?.header;
+    check_database(archive, newest.database_id, database_id)?;
+    Ok((lock, Some((oldest.first_lsn, newest.end))))
 }
 
 /// The place before the oldest record in a log.
@@ -208,8 +229,12 @@ fn check_continues(archive: &dyn Disk, log: &Log, end: LogPlace) -> Result<()> {
     if (LogPlace { log_id, chain }) == end {
         return Ok(());
     }
+    Err(other_record(archive, end))
+}
+
+pub(super) fn other_record(archive: &dyn Disk, end: LogPlace) -> Error {
     let reason = format!("it ends with another record {} than the log has there", end.log_id);
-    Err(unusable(archive.describe(), reason))
+    unusable(archive.describe(), reason)
 }
 
 /// The files of an archive, oldest first.

@@ -20,6 +20,7 @@ mod manifest;
 mod place;
 mod restore;
 mod runs;
+mod salvage;
 mod take;
 
 use std::path::{Path, PathBuf};

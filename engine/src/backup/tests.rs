@@ -5,11 +5,11 @@ use mainstay_wal::disk::{Disk, Open, SimDisk, Survivors, read_exact_at};
 use mainstay_wal::{DatabaseId, Epoch, Incarnation, LogId, Lsn};
 use oorandom::Rand32;
 
-use super::archive::archive_disk;
 use super::{BackupReport, RestoreOptions, RestoreReport, restore_on};
 use crate::engine::Identity;
 use crate::{Batch, Db, Durability, Error, LogComparison, Options, Result, StoreKind};
 
+mod archives;
 mod damage;
 mod directories;
 
@@ -333,26 +333,6 @@ fn an_archive_has_no_gap_and_says_what_it_lacks() {
     let other = open(&SimDisk::new(10));
     let error = other.inner().engine.archive_to(&full).unwrap_err();
     assert!(matches!(error, Error::Backup { .. }), "{error}");
-}
-
-#[test]
-fn a_closed_database_is_archived_up_to_its_end() {
-    let disk = SimDisk::new(11);
-    let mut history = History::new(11);
-    history.db = open(&disk);
-    history.changes(50);
-    let (backup, _) = back_up(&history.db);
-    (0..50).for_each(|_| history.change());
-    let History { db, at, .. } = history;
-    db.close().unwrap();
-    let archived = SimDisk::new(12);
-    let before = disk.operations();
-    let report = archive_disk(Arc::new(disk.clone()), &archived).unwrap();
-    assert_eq!(disk.operations(), before, "nothing is changed");
-    let (db, _) = restored(&backup, Some(&archived), None).unwrap();
-    assert_eq!(content(&db), at[&report.end.lsn]);
-    assert_eq!(report.end.lsn, *at.keys().next_back().unwrap());
-    drop(open(&disk));
 }
 
 #[test]

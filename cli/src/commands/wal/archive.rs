@@ -16,7 +16,8 @@ Examples:
 
 Adds the records to the archive that it does not hold yet; the archive is made if it is missing. Run it often \
 enough that the log does not let go of records before, or call `Db::archive` in the program that writes. Changes \
-nothing in the database; it must not be open elsewhere.";
+nothing in the database, which must not be open elsewhere. A damaged log is archived up to the damage, and the command \
+ends with 2.";
 
 /// Arguments of `mainstay wal archive`.
 #[derive(Args, Debug)]
