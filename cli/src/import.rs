@@ -122,7 +122,7 @@ impl FormatName {
 pub enum DurabilityName {
     /// Each batch is on the disk before the next but few is read.
     Sync,
-    /// Batches are handed over and synced about once a second, and at the end.
+    /// Nobody waits for a batch, which is on the disk a moment later; at the end all are.
     Buffered,
 }
 

@@ -51,7 +51,7 @@ impl Stats {
         Ok(Stats {
             store: engine.store().kind(),
             store_usage: engine.store().usage()?,
-            log: engine.log().stats(),
+            log: engine.log_stats(),
             visible_lsn: engine.visible_lsn(),
             checkpoint_lsn: engine.checkpoint_lsn(),
             checkpoints: counters.checkpoints.load(Ordering::Relaxed),

@@ -45,7 +45,10 @@ fn what_is_written_is_read_and_is_there_after_reopening() {
         assert_eq!(names, [b"edsger".as_slice(), b"grace"]);
         assert_eq!(db.get("ada").unwrap().unwrap(), b"1815");
         assert_eq!(db.keyspaces(), ["default", "users"]);
-        assert_eq!(db.stats().unwrap().store, store.name());
+        let stats = db.stats().unwrap();
+        assert_eq!(stats.store, store.name());
+        assert_eq!(stats.log.commit_lsn, stats.log.durable_lsn, "a node alone");
+        assert!(stats.checkpoint_lsn <= stats.log.commit_lsn, "{stats:?}");
     }
 }
 

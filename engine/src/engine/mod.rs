@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use mainstay_wal::disk::Disk;
 use mainstay_wal::manifest::{Manifest, ManifestFile};
-use mainstay_wal::{Log, Lsn};
+use mainstay_wal::{Log, LogStats, Lsn};
 use parking_lot::Mutex;
 
 use crate::error::{Error, Result};
@@ -68,6 +68,15 @@ impl Engine {
     #[must_use]
     pub fn log(&self) -> &Log {
         &self.log
+    }
+
+    /// Figures of the log. A node alone commits what is durable.
+    pub(crate) fn log_stats(&self) -> LogStats {
+        let mut stats = self.log.stats();
+        if !self.replicated {
+            stats.commit_lsn = stats.durable_lsn;
+        }
+        stats
     }
 
     /// The state: memtables over the Store.
