@@ -65,7 +65,8 @@ pub enum LogComparison {
 /// Compares the logs of two database directories and finds the first record at which they differ.
 ///
 /// Reads only, takes no lock, and asks for no manifest. A damaged log is compared up to the damage:
-/// [`LogComparison::Damaged`] if that hides what comes next. A torn tail is no damage. While somebody writes to one of them, its end is where it was seen.
+/// [`LogComparison::Damaged`] if that hides what comes next. A torn tail is no damage. While
+/// somebody writes to one of them, its end is where it was seen.
 ///
 /// # Errors
 /// [`mainstay_wal::Error::Io`] if a directory cannot be read, [`mainstay_wal::Error::NotADatabase`]
