@@ -2,13 +2,15 @@
 
 pub(crate) mod append;
 mod background;
+mod gathering;
 mod maintenance;
 
 use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
@@ -19,6 +21,7 @@ use crate::error::{Error, Result};
 use crate::history::EpochHistory;
 use crate::ids::{Chain, DatabaseId, Epoch, LogId, Lsn};
 use crate::stats::LogStats;
+use gathering::Gathering;
 
 pub use maintenance::{Dropped, Hold};
 
@@ -40,9 +43,11 @@ pub struct Log {
 
 pub(crate) struct Shared {
     pub(crate) commit: GroupCommit<Core>,
+    durable: Arc<AtomicU64>,
     work: Arc<background::Signal>,
     pub(crate) progress: Progress,
     listener: OnceLock<DurableListener>,
+    gathering: Gathering,
     preparing: Mutex<()>,
     has_thread: AtomicBool,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
@@ -75,6 +80,11 @@ impl Progress {
 }
 
 impl Shared {
+    /// The newest durable record, without taking the lock.
+    pub(crate) fn durable_lsn(&self) -> Lsn {
+        Lsn(self.durable.load(Ordering::Acquire))
+    }
+
     /// Wakes readers that wait for more.
     fn progress_made(&self) {
         self.progress.advance();
@@ -89,14 +99,21 @@ impl fmt::Debug for Log {
 }
 
 impl Writer<Core> for Shared {
+    fn patience(&self, missing: u32) -> Option<Duration> {
+        self.gathering.patience(missing)
+    }
+
+    fn gathered(&self, came: bool) {
+        self.gathering.ended(came);
+    }
+
     fn perform(&self, write: &GroupWrite) -> io::Result<()> {
-        write.perform()
+        self.gathering.timed(|| write.perform())
     }
 
     fn finished(&self) {
         if let Some(listener) = self.listener.get() {
-            let durable = self.commit.lock().durable.lsn;
-            listener(durable);
+            listener(self.durable_lsn());
         }
         self.progress.advance();
     }
@@ -128,10 +145,12 @@ impl Drop for Shared {
 impl Log {
     pub(crate) fn new(core: Core, lock: Option<Box<dyn DiskLock>>) -> Log {
         let shared = Shared {
+            durable: core.durable_published(),
             commit: GroupCommit::new(core),
             work: Arc::default(),
             progress: Progress::default(),
             listener: OnceLock::new(),
+            gathering: Gathering::default(),
             preparing: Mutex::new(()),
             has_thread: AtomicBool::new(false),
             thread: Mutex::new(None),
@@ -167,7 +186,7 @@ impl Log {
     /// The newest durable record.
     #[must_use]
     pub fn durable_lsn(&self) -> Lsn {
-        self.shared.commit.lock().durable.lsn
+        self.shared.durable_lsn()
     }
 
     /// The newest durable record, with its epoch.

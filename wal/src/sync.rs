@@ -1,5 +1,7 @@
 //! Locks, atomics and the event of a group: the real ones, or those of the model checker `loom`.
 
+use std::time::Duration;
+
 #[cfg(loom)]
 pub(crate) use loom::sync::atomic::{AtomicU32, Ordering};
 #[cfg(not(loom))]
@@ -42,6 +44,8 @@ pub(crate) enum Wake {
     Failed,
     /// The disk is free and this waiter shall write the next group.
     Lead,
+    /// Nothing that the event tells: look again.
+    Waited,
 }
 
 const WAITING: u32 = 0;
@@ -57,12 +61,19 @@ const FAILED: u32 = 3;
 pub(crate) struct Event {
     state: AtomicU32,
     waiters: AtomicU32,
+    /// 1 once nothing more will be added to the group.
+    closed: AtomicU32,
     sleep: Sleep,
 }
 
 impl Event {
     pub(crate) fn new() -> Event {
-        Event { state: AtomicU32::new(WAITING), waiters: AtomicU32::new(0), sleep: Sleep::new() }
+        Event {
+            state: AtomicU32::new(WAITING),
+            waiters: AtomicU32::new(0),
+            closed: AtomicU32::new(0),
+            sleep: Sleep::new(),
+        }
     }
 
     /// Announces a waiter. Called under the lock under which leaders are appointed, so that a
@@ -71,12 +82,53 @@ impl Event {
         self.waiters.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// How many wait, or are about to.
+    pub(crate) fn waiters(&self) -> u32 {
+        self.waiters.load(Ordering::Relaxed)
+    }
+
+    /// Notes that the group is full: nobody who comes later will wait for it.
+    pub(crate) fn close(&self) {
+        self.closed.store(1, Ordering::Relaxed);
+    }
+
+    /// Whether the group is full.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed) == 1
+    }
+
     /// Sleeps until the group is finished or this waiter must lead. Takes back the registration.
     pub(crate) fn wait(&self) -> Wake {
         let wake = loop {
+            if let Some(wake) = self.look() {
+                break wake;
+            }
+            self.sleep.wait(&self.state, WAITING, None);
+        };
+        self.waiters.fetch_sub(1, Ordering::Relaxed);
+        wake
+    }
+
+    /// As [`Event::wait`] for the one who gathers waiters, and so for a time only: then it says
+    /// [`Wake::Waited`]. It is not appointed, since it leads in any case.
+    pub(crate) fn wait_for(&self, longest: Duration) -> Wake {
+        // Returns at once if the state is another one already.
+        self.sleep.wait(&self.state, WAITING, Some(longest));
+        let mut wake = self.look();
+        if wake == Some(Wake::Lead) {
+            self.sleep.wait(&self.state, WAITING, Some(longest));
+            wake = self.look().filter(|wake| *wake != Wake::Lead);
+        }
+        self.waiters.fetch_sub(1, Ordering::Relaxed);
+        wake.unwrap_or(Wake::Waited)
+    }
+
+    /// What the state says to a waiter, who takes the lead if it is offered.
+    fn look(&self) -> Option<Wake> {
+        loop {
             match self.state.load(Ordering::Acquire) {
-                DURABLE => break Wake::Durable,
-                FAILED => break Wake::Failed,
+                DURABLE => return Some(Wake::Durable),
+                FAILED => return Some(Wake::Failed),
                 LEAD => {
                     let taken = self.state.compare_exchange(
                         LEAD,
@@ -85,14 +137,12 @@ impl Event {
                         Ordering::Acquire,
                     );
                     if taken.is_ok() {
-                        break Wake::Lead;
+                        return Some(Wake::Lead);
                     }
                 }
-                _ => self.sleep.wait(&self.state, WAITING),
+                _ => return None,
             }
-        };
-        self.waiters.fetch_sub(1, Ordering::Relaxed);
-        wake
+        }
     }
 
     /// Makes one of the waiters the leader. False if nobody waits.
@@ -119,6 +169,8 @@ impl Event {
 
 #[cfg(all(target_os = "linux", not(loom)))]
 mod sleeping {
+    use std::time::Duration;
+
     use rustix::thread::futex;
 
     use super::AtomicU32;
@@ -132,10 +184,12 @@ mod sleeping {
             Sleep
         }
 
-        pub(crate) fn wait(&self, state: &AtomicU32, seen: u32) {
-            // Errors mean that the word changed meanwhile or a signal came: the caller looks again
-            // in any case.
-            let _looked_at_again = futex::wait(state, futex::Flags::PRIVATE, seen, None);
+        pub(crate) fn wait(&self, state: &AtomicU32, seen: u32, longest: Option<Duration>) {
+            let longest = longest.and_then(|longest| futex::Timespec::try_from(longest).ok());
+            // Errors mean that the word changed meanwhile, a signal came or the time is over: the
+            // caller looks again in any case.
+            let _looked_at_again =
+                futex::wait(state, futex::Flags::PRIVATE, seen, longest.as_ref());
         }
 
         pub(crate) fn wake_one(&self, state: &AtomicU32) {
@@ -155,6 +209,8 @@ mod sleeping {
     #[cfg(not(loom))]
     use std::sync::{Condvar, Mutex};
 
+    use std::time::Duration;
+
     use super::{AtomicU32, Ordering};
 
     /// Sleeps on a condition variable, where there is no futex.
@@ -169,12 +225,21 @@ mod sleeping {
             Sleep { lock: Mutex::new(()), changed: Condvar::new() }
         }
 
-        pub(crate) fn wait(&self, state: &AtomicU32, seen: u32) {
+        pub(crate) fn wait(&self, state: &AtomicU32, seen: u32, longest: Option<Duration>) {
             let Ok(guard) = self.lock.lock() else { return };
             // The state is read under the lock that the waker takes, so a change is never slept
             // through.
-            if state.load(Ordering::Acquire) == seen {
-                drop(self.changed.wait(guard));
+            if state.load(Ordering::Acquire) != seen {
+                return;
+            }
+            match longest {
+                None => drop(self.changed.wait(guard)),
+                // The model checker has no time: it is over at once, or what is raced against it
+                // comes first.
+                #[cfg(loom)]
+                Some(_) => drop(guard),
+                #[cfg(not(loom))]
+                Some(longest) => drop(self.changed.wait_timeout(guard, longest)),
             }
         }
 

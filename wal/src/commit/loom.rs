@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
@@ -107,6 +108,12 @@ impl Writer<Numbers> for Disk {
         self.in_flight.fetch_sub(1, Ordering::SeqCst);
         !self.fails
     }
+
+    fn patience(&self, _missing: u32) -> Option<Duration> {
+        Some(Duration::from_micros(1))
+    }
+
+    fn gathered(&self, _came: bool) {}
 
     fn finished(&self) {}
 

@@ -130,6 +130,9 @@ impl Core {
         group.buffer.clear();
         group.buffer.resize(group.prefix_bytes() + GROUP_HEADER_BYTES);
         self.next_offset += GROUP_HEADER_BYTES as u64;
+        if let Some(full) = self.groups.back() {
+            full.event.close();
+        }
         self.groups.push_back(group);
     }
 

@@ -10,6 +10,7 @@ mod pipeline;
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Waker;
 
 use crate::commit::Finished;
@@ -67,6 +68,8 @@ pub(crate) struct Core {
     pub(crate) end: LogId,
     pub(crate) end_chain: Chain,
     pub(crate) durable: LogId,
+    /// The same LSN, for those who only ask and need no lock for it.
+    durable_published: Arc<AtomicU64>,
     /// The highest `durable_upto` that stands on the disk.
     pub(crate) proven_lsn: Lsn,
     pub(crate) commit_lsn: Lsn,
@@ -144,6 +147,7 @@ impl Core {
             end: start.end,
             end_chain: start.end_chain,
             durable: start.end,
+            durable_published: Arc::new(AtomicU64::new(start.end.lsn.0)),
             proven_lsn: start.proven_lsn,
             commit_lsn: start.commit_lsn,
             history: start.history,
@@ -176,7 +180,7 @@ impl Core {
         assert!(self.is_quiet(), "{:?} in flight, {} groups", self.in_flight, self.groups.len());
         self.end = end;
         self.end_chain = end_chain;
-        self.durable = end;
+        self.set_durable(end);
         self.proven_lsn = end.lsn;
         self.commit_lsn = self.commit_lsn.min(end.lsn);
         self.next_offset = segment.header.body_offset();
@@ -184,6 +188,16 @@ impl Core {
         self.segments.push(segment);
         self.recent.clear();
         self.recent_bytes = 0;
+    }
+
+    fn set_durable(&mut self, durable: LogId) {
+        self.durable = durable;
+        self.durable_published.store(durable.lsn.0, Ordering::Release);
+    }
+
+    /// Where the LSN of the newest durable record is published.
+    pub(crate) fn durable_published(&self) -> Arc<AtomicU64> {
+        self.durable_published.clone()
     }
 
     /// Whether nothing is in flight or waits to be written.

@@ -62,11 +62,11 @@ impl Pipeline for Core {
     }
 
     fn status(&self, record: u64) -> Status<Error> {
-        let lsn = Lsn(record);
+        // Nothing beyond the end is waited for: who asks for it means what was appended so far.
+        let lsn = Lsn(record).min(self.end.lsn);
         if lsn <= self.durable.lsn {
             return Status::Durable;
         }
-        assert!(lsn <= self.end.lsn, "waiting for LSN {lsn} of a log that ends at {}", self.end);
         if let Some(in_flight) = &self.in_flight
             && lsn <= in_flight.last.lsn
         {
@@ -167,7 +167,7 @@ impl Core {
     }
 
     fn note_durable(&mut self, in_flight: InFlight, write: GroupWrite) {
-        self.durable = in_flight.last;
+        self.set_durable(in_flight.last);
         if in_flight.first_lsn > in_flight.last.lsn {
             return;
         }

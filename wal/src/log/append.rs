@@ -59,13 +59,16 @@ impl Log {
         }
     }
 
-    /// Waits until a record is durable. Writes its group itself if nobody else does.
+    /// Waits until a record is durable. Writes its group itself if nobody else does. An LSN beyond
+    /// the end stands for the end.
     ///
     /// [`Error::Indeterminate`]: the write of its group failed. [`Error::Poisoned`]: an earlier one did, and
     /// the record was never written.
     pub fn wait_durable(&self, lsn: Lsn) -> Result<()> {
-        let end = self.end().lsn;
-        self.shared.commit.wait(lsn.min(end).0, &*self.shared)
+        if lsn <= self.shared.durable_lsn() {
+            return Ok(());
+        }
+        self.shared.commit.wait(lsn.0, &*self.shared)
     }
 
     /// A ticket for a record that was appended.
@@ -176,7 +179,8 @@ impl Ticket {
     /// Whether the outcome is known: durable or failed. Does not wait.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        !matches!(self.log.shared.commit.lock().status(self.lsn.0), Status::Pending(_))
+        self.lsn <= self.log.shared.durable_lsn()
+            || !matches!(self.log.shared.commit.lock().status(self.lsn.0), Status::Pending(_))
     }
 }
 

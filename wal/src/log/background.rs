@@ -124,9 +124,9 @@ fn look(log: &Log, seen: &mut Seen) -> bool {
     drop(core);
     if write {
         // One group at a time: between them, whoever waits may lead.
-        log.shared.commit.write_next(&*log.shared);
-        let more = log.shared.commit.lock().sync_requested;
-        if more {
+        let wrote = log.shared.commit.write_next(&*log.shared);
+        // Whoever writes now looks after the rest when it is done.
+        if wrote && log.shared.commit.lock().sync_requested {
             log.shared.work.raise();
         }
     } else if idle
