@@ -64,21 +64,20 @@ impl FrameHeader {
         bytes
     }
 
-    /// Reads a header from the front of `bytes` and checks it. Says nothing about the payload.
-    pub fn decode(bytes: &[u8]) -> Result<FrameHeader, FrameError> {
-        let Some(bytes) = bytes.first_chunk::<FRAME_HEADER_BYTES>() else {
-            return Err(FrameError::Truncated {
-                needed_bytes: FRAME_HEADER_BYTES as u64,
-                found_bytes: bytes.len() as u64,
-            });
-        };
-        let header = FrameHeader {
+    fn fields(bytes: &[u8; FRAME_HEADER_BYTES]) -> FrameHeader {
+        FrameHeader {
             header_crc: u32_at(bytes, HEADER_CRC),
             payload_crc: u32_at(bytes, PAYLOAD_CRC),
             payload_bytes: u32_at(bytes, PAYLOAD_BYTES),
             lsn: Lsn(u64_at(bytes, LSN)),
             epoch: Epoch(u64_at(bytes, EPOCH)),
-        };
+        }
+    }
+
+    /// Reads a header from the front of `bytes` and checks it. Says nothing about the payload.
+    pub fn decode(bytes: &[u8]) -> Result<FrameHeader, FrameError> {
+        let bytes = header_of(bytes)?;
+        let header = FrameHeader::fields(bytes);
         let found = crc32fast::hash(&bytes[PAYLOAD_CRC..]);
         if found != header.header_crc {
             return Err(FrameError::HeaderChecksum { expected: header.header_crc, found });
@@ -123,6 +122,12 @@ impl<'a> Frame<'a> {
         Ok(Frame { header, payload })
     }
 
+    /// Takes apart the frame at the front of bytes that were checked before.
+    fn split(bytes: &'a [u8]) -> Result<Frame<'a>, FrameError> {
+        let header = FrameHeader::fields(header_of(bytes)?);
+        Ok(Frame { header, payload: payload_behind(&header, bytes)? })
+    }
+
     /// Appends header and payload to `out`, byte for byte as they were read.
     pub fn encode_into(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.header.encode());
@@ -140,6 +145,13 @@ impl<'a> Frame<'a> {
     pub fn bytes(&self) -> usize {
         FRAME_HEADER_BYTES + self.payload.len()
     }
+}
+
+fn header_of(bytes: &[u8]) -> Result<&[u8; FRAME_HEADER_BYTES], FrameError> {
+    bytes.first_chunk().ok_or(FrameError::Truncated {
+        needed_bytes: FRAME_HEADER_BYTES as u64,
+        found_bytes: bytes.len() as u64,
+    })
 }
 
 fn payload_behind<'a>(header: &FrameHeader, bytes: &'a [u8]) -> Result<&'a [u8], FrameError> {
@@ -172,13 +184,20 @@ pub struct Frames<'a> {
     bytes: &'a [u8],
     offset: usize,
     failed: bool,
+    /// Whether the bytes were checked before, so that no checksum is computed again.
+    trusted: bool,
 }
 
 impl<'a> Frames<'a> {
     /// The frames in `bytes`.
     #[must_use]
     pub fn new(bytes: &'a [u8]) -> Frames<'a> {
-        Frames { bytes, offset: 0, failed: false }
+        Frames { bytes, offset: 0, failed: false, trusted: false }
+    }
+
+    /// The frames in bytes that were checked already, or never left this process.
+    pub(crate) fn trusted(bytes: &'a [u8]) -> Frames<'a> {
+        Frames { trusted: true, ..Frames::new(bytes) }
     }
 
     /// Bytes from the beginning of the run to the frame that comes next, or to the bad one after an
@@ -196,7 +215,8 @@ impl<'a> Iterator for Frames<'a> {
         if self.failed || self.offset == self.bytes.len() {
             return None;
         }
-        let frame = Frame::decode(&self.bytes[self.offset..]);
+        let rest = &self.bytes[self.offset..];
+        let frame = if self.trusted { Frame::split(rest) } else { Frame::decode(rest) };
         match &frame {
             Ok(frame) => self.offset += frame.bytes(),
             Err(_) => self.failed = true,

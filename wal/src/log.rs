@@ -20,6 +20,7 @@ use crate::disk::DiskLock;
 use crate::error::{Error, Result};
 use crate::history::EpochHistory;
 use crate::ids::{Chain, DatabaseId, Epoch, LogId, Lsn};
+use crate::prepare::Preparation;
 use crate::stats::LogStats;
 use gathering::Gathering;
 
@@ -48,7 +49,7 @@ pub(crate) struct Shared {
     pub(crate) progress: Progress,
     listener: OnceLock<DurableListener>,
     gathering: Gathering,
-    preparing: Mutex<()>,
+    preparing: Mutex<Option<Preparation>>,
     has_thread: AtomicBool,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
     /// Given up only when the last clone is gone.
@@ -151,7 +152,7 @@ impl Log {
             progress: Progress::default(),
             listener: OnceLock::new(),
             gathering: Gathering::default(),
-            preparing: Mutex::new(()),
+            preparing: Mutex::new(None),
             has_thread: AtomicBool::new(false),
             thread: Mutex::new(None),
             _lock: lock,

@@ -1,5 +1,5 @@
-//! Segments are prepared ahead of need and off the write path: allocated and written with zeros, or
-//! recycled, so that a later sync carries no metadata.
+//! Segments are prepared ahead of need and off the write path: allocated and written with zeros, so
+//! that a later sync carries no metadata. In pieces, between which the log's thread writes groups.
 
 use std::io;
 use std::sync::Arc;
@@ -17,15 +17,18 @@ pub(crate) struct Prepared {
     pub(crate) file: Arc<dyn DiskFile>,
 }
 
-/// The work of preparing one segment, to be done without the lock.
+/// The work of preparing one segment, done step by step and without the lock.
 #[derive(Debug)]
 pub(crate) struct Preparation {
     disk: Arc<dyn Disk>,
     number: SegmentNumber,
     size_bytes: u64,
+    /// The file and how much of it is zeros, once it was made.
+    file: Option<(Arc<dyn DiskFile>, u64)>,
 }
 
-/// How much is written with zeros at a time.
+/// How much is written with zeros at a time: little enough that a group which comes meanwhile does
+/// not wait long for the disk.
 const ZEROS_BYTES: usize = 256 << 10;
 
 impl Core {
@@ -37,7 +40,7 @@ impl Core {
         }
         let number = self.next_number;
         self.next_number = number.next();
-        Some(Preparation { disk: self.disk.clone(), number, size_bytes })
+        Some(Preparation { disk: self.disk.clone(), number, size_bytes, file: None })
     }
 
     /// Takes a prepared file; gives back one that it replaces, to be removed.
@@ -52,43 +55,65 @@ impl Core {
 }
 
 impl Preparation {
-    /// Makes the file. On failure nothing is left behind, as far as the disk still obeys.
-    pub(crate) fn perform(&self) -> io::Result<Prepared> {
+    /// Does the next piece of the work; gives the file once it is ready. On failure nothing is left
+    /// behind, as far as the disk still obeys.
+    pub(crate) fn step(&mut self) -> io::Result<Option<Prepared>> {
         let name = segment::file_name(self.number);
-        let made = self.make(&name);
-        if made.is_err()
-            && let Err(error) = self.disk.remove(&name)
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            // Left as it is: opening the log finds it unused and removes it.
-            tracing::warn!(%name, %error, "cannot remove a segment that could not be prepared");
+        let stepped = self.advance(&name);
+        if stepped.is_err() {
+            self.remove(&name);
         }
-        made
+        stepped
     }
 
     pub(crate) fn size_bytes(&self) -> u64 {
         self.size_bytes
     }
 
-    fn make(&self, name: &str) -> io::Result<Prepared> {
-        let file = self.disk.open(name, Open::CreateNew)?;
-        fill_with_zeros(&*file, self.size_bytes)?;
+    /// Removes a file that is not needed after all, or could not be filled.
+    fn remove(&self, name: &str) {
+        if let Err(error) = self.disk.remove(name)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            // Left as it is: opening the log finds it unused and removes it.
+            tracing::warn!(%name, %error, "cannot remove a segment that was not prepared");
+        }
+    }
+
+    fn advance(&mut self, name: &str) -> io::Result<Option<Prepared>> {
+        let Some((file, zeros)) = &mut self.file else {
+            let file = self.disk.open(name, Open::CreateNew)?;
+            file.allocate(self.size_bytes)?;
+            self.file = Some((file, 0));
+            return Ok(None);
+        };
+        if *zeros < self.size_bytes {
+            *zeros += write_zeros(&**file, *zeros, self.size_bytes)?;
+            return Ok(None);
+        }
+        file.sync()?;
         self.disk.sync_directory(segment::DIRECTORY)?;
-        Ok(Prepared { number: self.number, size_bytes: self.size_bytes, file })
+        let file = file.clone();
+        Ok(Some(Prepared { number: self.number, size_bytes: self.size_bytes, file }))
     }
 }
 
 /// Gives a file its length, with every block written and durable.
-#[expect(clippy::cast_possible_truncation, reason = "at most the length of the buffer")]
 pub(crate) fn fill_with_zeros(file: &dyn DiskFile, size_bytes: u64) -> io::Result<()> {
     file.allocate(size_bytes)?;
-    let mut zeros = AlignedBuffer::with_capacity(ZEROS_BYTES);
-    zeros.resize(ZEROS_BYTES.min(usize::try_from(size_bytes).unwrap_or(usize::MAX)));
-    let mut offset = 0;
-    while offset < size_bytes {
-        let bytes = (size_bytes - offset).min(zeros.len() as u64) as usize;
-        file.write_at(offset, &zeros[..bytes])?;
-        offset += bytes as u64;
+    let mut zeros = 0;
+    while zeros < size_bytes {
+        zeros += write_zeros(file, zeros, size_bytes)?;
     }
     file.sync()
+}
+
+/// Writes the next piece of zeros, past the page cache where that can be had: a whole segment there
+/// would be given to the disk at once, and hold up the groups that come meanwhile.
+fn write_zeros(file: &dyn DiskFile, offset: u64, size_bytes: u64) -> io::Result<u64> {
+    let bytes = (size_bytes - offset).min(ZEROS_BYTES as u64);
+    let mut zeros = AlignedBuffer::with_capacity(ZEROS_BYTES);
+    zeros.resize(usize::try_from(bytes).unwrap_or(ZEROS_BYTES));
+    file.write_and_sync_at(offset, &zeros)?;
+    Ok(bytes)
 }

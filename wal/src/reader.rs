@@ -132,9 +132,9 @@ impl Reader {
             self.next = next;
         }
         let Some(run) = &self.run else { return Ok(None) };
-        let frame = match Frame::decode(&run.frames()[self.offset..]) {
-            Ok(frame) => frame,
-            Err(error) => unreachable!("frames of a run were checked: {error}"),
+        let frame = match Frames::trusted(&run.frames()[self.offset..]).next() {
+            Some(Ok(frame)) => frame,
+            other => unreachable!("frames of a run were checked: {other:?}"),
         };
         self.offset += frame.bytes();
         self.next = frame.header.lsn.next();
@@ -262,7 +262,7 @@ impl Reader {
         let run = self.read_group(segment, end)?;
         let mut chain = run.chain_before_group;
         let mut found = LogId::ZERO;
-        for frame in Frames::new(run.frames()) {
+        for frame in Frames::trusted(run.frames()) {
             let Ok(frame) = frame else { break };
             if frame.header.lsn > lsn {
                 break;
@@ -278,7 +278,7 @@ impl Reader {
 /// Leaves of a run the frames from `first` to `limit`.
 fn cut(mut run: Run, first: Lsn, limit: Lsn) -> Run {
     let mut range = run.range.start..run.range.start;
-    let mut walk = Frames::new(run.frames());
+    let mut walk = Frames::trusted(run.frames());
     let mut last = LogId::ZERO;
     while let Some(Ok(frame)) = walk.next() {
         if frame.header.lsn > limit {

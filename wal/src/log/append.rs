@@ -10,6 +10,7 @@ use crate::core::{AppendError, Core};
 use crate::error::{Cause, Error, Result};
 use crate::frame::payload_checksum;
 use crate::ids::{LogId, Lsn};
+use crate::prepare::Preparation;
 use crate::sync::MutexGuard;
 
 impl Log {
@@ -117,32 +118,53 @@ impl Log {
     /// [`Error::NoSpace`]: the disk is full; nothing is lost, and the log goes on until the present segment is full.
     /// Any other failure poisons the log.
     pub fn prepare_segment(&self, at_least_bytes: u64) -> Result<bool> {
-        // One preparation at a time: who comes second finds the first one's segment.
-        let _turn = self.shared.preparing.lock();
+        // Who comes second goes on with what the first one has begun, or finds its segment.
+        let mut preparation = self.shared.preparing.lock();
+        loop {
+            match self.prepare_step(&mut preparation, at_least_bytes)? {
+                PrepareStep::Working => {}
+                PrepareStep::Done => return Ok(true),
+                PrepareStep::Idle => return Ok(false),
+            }
+        }
+    }
+
+    /// Does one piece of what [`Log::prepare_segment`] does.
+    pub(super) fn prepare_step(
+        &self,
+        preparation: &mut Option<Preparation>,
+        at_least_bytes: u64,
+    ) -> Result<PrepareStep> {
         let mut core = self.shared.commit.lock();
         if let Some(error) = core.refusal() {
             return Err(error);
         }
-        let Some(preparation) = core.preparation(at_least_bytes) else {
-            return Ok(false);
-        };
+        // One that was begun and is too small is finished all the same, and replaced then.
+        if preparation.is_none() {
+            *preparation = core.preparation(at_least_bytes);
+        }
         drop(core);
-        let made = preparation.perform();
-        let mut core = self.shared.commit.lock();
-        match made {
-            Ok(prepared) => {
-                let replaced = core.accept(prepared);
-                drop(core);
+        let Some(begun) = preparation else { return Ok(PrepareStep::Idle) };
+        let size_bytes = begun.size_bytes();
+        let stepped = begun.step();
+        match stepped {
+            Ok(None) => Ok(PrepareStep::Working),
+            Ok(Some(prepared)) => {
+                *preparation = None;
+                let replaced = self.shared.commit.lock().accept(prepared);
                 if let Some(replaced) = replaced {
                     self.remove_segment(replaced.number)?;
                 }
-                Ok(true)
+                let enough = size_bytes >= at_least_bytes;
+                Ok(if enough { PrepareStep::Done } else { PrepareStep::Working })
             }
             Err(error) => {
+                *preparation = None;
+                let mut core = self.shared.commit.lock();
                 core.stats.preparations_failed += 1;
                 if error.kind() == std::io::ErrorKind::StorageFull {
                     tracing::warn!("no space to prepare the next segment of the log");
-                    return Err(Error::NoSpace { needed_bytes: preparation.size_bytes() });
+                    return Err(Error::NoSpace { needed_bytes: size_bytes });
                 }
                 let cause = Cause { operation: "prepare a segment", source: error.into() };
                 let stopped = core.stop(cause.clone());
@@ -152,6 +174,14 @@ impl Log {
             }
         }
     }
+}
+
+/// What a piece of preparing a segment has brought.
+pub(super) enum PrepareStep {
+    /// One stands ready: there was nothing to do.
+    Idle,
+    Working,
+    Done,
 }
 
 /// The promise that a record will be durable: to be waited for, asked, or awaited.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
+use super::append::PrepareStep;
 use super::{Log, Shared};
 use crate::error::{Error, Result};
 use crate::ids::Lsn;
@@ -136,21 +137,28 @@ fn look(log: &Log, seen: &mut Seen) -> bool {
         let outcome = proof.perform();
         log.finish_group(proof, outcome);
     }
-    if unprepared {
-        prepare(log, seen);
+    if unprepared && prepare(log, seen) {
+        log.shared.work.raise();
     }
     active
 }
 
-fn prepare(log: &Log, seen: &mut Seen) {
+/// Does a piece of preparing the next segment. True if there is more to do.
+fn prepare(log: &Log, seen: &mut Seen) -> bool {
     if seen.preparation_failed > 0 {
         seen.preparation_failed -= 1;
-        return;
+        return false;
     }
-    // What fails here is counted in the log's figures, and fails again where it matters: when the
-    // present segment is full.
-    if let Err(error) = log.prepare_segment(0) {
-        tracing::warn!(%error, "the next segment of the log could not be prepared");
-        seen.preparation_failed = TICKS_BETWEEN_PREPARATIONS;
+    // Somebody who waits for a segment prepares it already.
+    let Some(mut preparation) = log.shared.preparing.try_lock() else { return false };
+    match log.prepare_step(&mut preparation, 0) {
+        Ok(step) => matches!(step, PrepareStep::Working),
+        // What fails here is counted in the log's figures, and fails again where it matters: when
+        // the present segment is full.
+        Err(error) => {
+            tracing::warn!(%error, "the next segment of the log could not be prepared");
+            seen.preparation_failed = TICKS_BETWEEN_PREPARATIONS;
+            false
+        }
     }
 }
