@@ -65,8 +65,8 @@ impl Options {
         Options::default()
     }
 
-    /// Which Store keeps what is checkpointed. Default: what the database was made with, or `sled`
-    /// for a new one.
+    /// Which Store keeps what is checkpointed. Default: what the database was made with; for a
+    /// new one `sled`, or `lsm` in a program that is built without `sled`.
     #[must_use]
     pub fn store(mut self, store: StoreKind) -> Options {
         self.store = Some(store);

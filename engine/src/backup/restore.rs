@@ -310,6 +310,8 @@ impl<'a> RestoreSource<'a> {
             let ops: Vec<StoreOp> = block.into_iter().map(insert).collect();
             store.apply(&ops, Lsn::ZERO)
         })?;
+        // Pieces without an LSN are seen from here on.
+        store.make_durable()?;
         let options = StateOptions { memtable_bytes: MEMTABLE_BYTES, snapshot_bytes: 0 };
         let state = Arc::new(State::open(store.clone(), self.manifest.start.lsn(), options)?);
         self.walk_log(self.end.lsn(), &mut |frame| {

@@ -17,10 +17,7 @@ fn reopen(disk: &SimDisk) -> Db {
 
 #[test]
 fn what_is_written_is_read_and_is_there_after_reopening() {
-    for store in [StoreKind::Sled, StoreKind::Memory] {
-        if store == StoreKind::Sled && cfg!(not(feature = "sled")) {
-            continue;
-        }
+    for store in StoreKind::built() {
         let directory = directory();
         let db = Options::new().store(store).open(directory.path()).unwrap();
         db.insert("ada", b"1815").unwrap();

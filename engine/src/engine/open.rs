@@ -231,7 +231,8 @@ pub(crate) fn lock(disk: &dyn Disk) -> Result<Box<dyn DiskLock>> {
 }
 
 fn default_store(has_directory: bool) -> StoreKind {
-    if cfg!(feature = "sled") && has_directory { StoreKind::Sled } else { StoreKind::Memory }
+    let built = StoreKind::built().next().filter(|_| has_directory);
+    built.unwrap_or(StoreKind::Memory)
 }
 
 /// The Store that a database was made with, if it is the one that is asked for.

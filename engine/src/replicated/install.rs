@@ -96,6 +96,8 @@ impl ImageBuilder {
             }
             (Stage::Entries(begin), chunk @ (Chunk::Frames(_) | Chunk::End(_))) => {
                 let Begin { start, chain, .. } = begin;
+                // Pieces without an LSN are seen from here on.
+                self.store.make_durable()?;
                 let state = State::open(self.store.clone(), start.lsn, self.state_options)?;
                 let stage = Stage::Log { state: Arc::new(state), last: start, chain };
                 self.go_on(stage, chunk)

@@ -6,11 +6,17 @@
 
 mod chunked;
 pub mod conformance;
+#[cfg(any(feature = "sled", feature = "lsm"))]
+mod directory;
 mod kind;
+#[cfg(feature = "lsm")]
+mod lsm;
 mod memory;
 #[cfg(feature = "sled")]
 mod sled;
 pub mod testing;
+#[cfg(any(feature = "sled", feature = "lsm"))]
+mod wall;
 
 use std::fmt;
 use std::ops::Bound;
@@ -21,6 +27,8 @@ use crate::bytes::{Key, Value};
 use crate::error::{Error, Result};
 use crate::keyspace::KeyspaceId;
 
+#[cfg(feature = "lsm")]
+pub use self::lsm::{LsmOptions, LsmStore};
 #[cfg(feature = "sled")]
 pub use self::sled::{SledOptions, SledStore};
 pub use kind::{StoreKind, StorePlace, destroy, open_store, open_store_read_only};
@@ -75,9 +83,10 @@ pub type StoreIter = Box<dyn DoubleEndedIterator<Item = Result<(Key, Value)>> + 
 ///   [`range`](Store::range) by any number of threads meanwhile. Operations of one call are sorted
 ///   by keyspace and key, range removals and keyspace drops before the points that they would
 ///   cover.
-/// - What was applied is visible to reads when `apply` returns. It survives a power cut once
-///   [`make_durable`](Store::make_durable) has returned, and not necessarily before. After a crash
-///   the Store holds its last durable state plus any subset of what was applied later: operations
+/// - What was applied is visible to reads when an `apply` with an LSN returns, or
+///   [`make_durable`](Store::make_durable); pieces without one may be gathered until then. It
+///   survives a power cut once `make_durable` has returned, and not necessarily before. After a
+///   crash the Store holds its last durable state plus any subset of what was applied later: operations
 ///   are absolute, so applying them again from the checkpoint on gives the right state.
 /// - Errors are typed and leave the Store usable for reads or say that it is damaged; no call
 ///   panics. When `apply` fails, any part of its operations may have been applied.
@@ -86,7 +95,7 @@ pub type StoreIter = Box<dyn DoubleEndedIterator<Item = Result<(Key, Value)>> + 
 ///
 /// [`conformance::check`] runs these rules against any implementation, but for those about crashes.
 pub trait Store: fmt::Debug + Send + Sync {
-    /// Which Store this is: `sled`, `memory`. Written to the manifest; a database remembers it.
+    /// Which Store this is: `sled`, `lsm`, `memory`. Written to the manifest; a database remembers it.
     fn kind(&self) -> &'static str;
     /// The value of a key.
     fn get(&self, keyspace: KeyspaceId, key: &[u8]) -> Result<Option<Value>>;

@@ -77,10 +77,7 @@ fn a_sound_database_is_clean_open_and_closed() {
 #[test]
 fn writers_and_checkpoints_meanwhile_are_no_fault() {
     let directory = tempfile::tempdir().unwrap();
-    for store in [StoreKind::Memory, StoreKind::Sled] {
-        if store == StoreKind::Sled && cfg!(not(feature = "sled")) {
-            continue;
-        }
+    for store in StoreKind::built() {
         let path = directory.path().join(store.name());
         let options = Options::new().store(store).memory_bytes(1 << 20);
         let db = options.segment_bytes(1 << 16, 1 << 16).open(&path).unwrap();

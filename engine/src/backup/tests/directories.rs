@@ -117,6 +117,12 @@ fn a_backup_under_load_over_sled() {
     backs_up_under_load(StoreKind::Sled);
 }
 
+#[cfg(feature = "lsm")]
+#[test]
+fn a_backup_under_load_over_lsm() {
+    backs_up_under_load(StoreKind::Lsm);
+}
+
 #[test]
 fn what_an_interrupted_attempt_left_is_removed_and_a_failed_one_leaves_nothing() {
     let directory = tempfile::tempdir().unwrap();

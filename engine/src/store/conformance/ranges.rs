@@ -51,7 +51,7 @@ pub(super) fn ordered(subject: &mut dyn Subject) -> Outcome {
     let mut shuffled = expected.clone();
     shuffled.sort_by_key(|key| crc32fast::hash(key));
     for key in shuffled {
-        store.apply(&[insert(A, key.clone(), key.as_bytes())], Lsn::ZERO)?;
+        store.apply(&[insert(A, key.clone(), key.as_bytes())], Lsn(1))?;
     }
     require_equal("keys", &keys(&*store, A)?, &expected)?;
     let mut reversed = entries(Box::new(store.range(A, ALL_KEYS.0, ALL_KEYS.1)?.rev()))?;
@@ -144,11 +144,11 @@ pub(super) fn remove_range(subject: &mut dyn Subject) -> Outcome {
         let mut model = Model::default();
         let mut ops: Vec<_> = all.iter().map(|key| insert(A, key.clone(), "value")).collect();
         ops.push(insert(B, "k15", "value"));
-        store.apply(&ops, Lsn::ZERO)?;
+        store.apply(&ops, Lsn(1))?;
         model.apply(&ops);
         let what = format!("{lower:?} to {upper:?}");
         let removal = [StoreOp::RemoveRange { keyspace: A, lower, upper }];
-        store.apply(&removal, Lsn::ZERO)?;
+        store.apply(&removal, Lsn(1))?;
         model.apply(&removal);
         for keyspace in [A, B] {
             let expected = model.range(keyspace, ALL_KEYS.0, ALL_KEYS.1);

@@ -130,13 +130,13 @@ fn keyspaces_apart(subject: &mut dyn Subject) -> Outcome {
     let keyspaces = [0, 1, 2, 16, 256, 257, 65_536, 1 << 24, u32::MAX].map(KeyspaceId);
     for keyspace in keyspaces {
         let value = keyspace.to_string();
-        store.apply(&[insert(keyspace, "key", value.as_str())], Lsn::ZERO)?;
+        store.apply(&[insert(keyspace, "key", value.as_str())], Lsn(1))?;
     }
     for keyspace in keyspaces {
         let expected = vec![(Key::from("key"), Value::from(keyspace.to_string().as_str()))];
         require_equal(format!("keyspace {keyspace}"), &scan(&*store, keyspace)?, &expected)?;
     }
-    store.apply(&[remove(keyspaces[4], "key")], Lsn::ZERO)?;
+    store.apply(&[remove(keyspaces[4], "key")], Lsn(1))?;
     for keyspace in keyspaces {
         let found = store.get(keyspace, b"key")?.is_some();
         require_equal(format!("keyspace {keyspace}"), &found, &(keyspace != keyspaces[4]))?;
@@ -251,6 +251,11 @@ fn applied(subject: &mut dyn Subject) -> Outcome {
     require_equal("applied after a piece without an LSN", &store.applied()?, &Lsn(7))?;
     store.apply(&[], Lsn(9))?;
     require_equal("applied without operations", &store.applied()?, &Lsn(9))?;
+    require_equal("the piece before that", &keys(&*store, A)?, &some_keys(&["a", "b"]))?;
+    store.apply(&[insert(A, "made durable", "1")], Lsn::ZERO)?;
+    store.make_durable()?;
+    let expected = some_keys(&["a", "b", "made durable"]);
+    require_equal("a piece that was made durable", &keys(&*store, A)?, &expected)?;
     store.apply(&[insert(A, "c", "1")], Lsn(8))?;
     require_equal("applied after a lower LSN", &store.applied()?, &Lsn(9))?;
     store.make_durable()?;

@@ -37,34 +37,53 @@ fn the_store_in_memory_conforms_on_files() {
     check(&mut Memory(Arc::new(disk))).unwrap();
 }
 
+/// A Store in a directory of the file system.
+#[cfg(any(feature = "sled", feature = "lsm"))]
+struct InDirectory<C, O> {
+    scratch: tempfile::TempDir,
+    number: u32,
+    create: C,
+    open: O,
+}
+
+#[cfg(any(feature = "sled", feature = "lsm"))]
+impl<C, O, S: Store + 'static> Subject for InDirectory<C, O>
+where
+    C: Fn(&std::path::Path) -> Result<S>,
+    O: Fn(&std::path::Path) -> Result<S>,
+{
+    fn create(&mut self) -> Result<Arc<dyn Store>> {
+        if self.number > 0 {
+            std::fs::remove_dir_all(self.scratch.path().join(self.number.to_string())).unwrap();
+        }
+        self.number += 1;
+        let path = self.scratch.path().join(self.number.to_string());
+        Ok(Arc::new((self.create)(&path)?))
+    }
+
+    fn reopen(&mut self) -> Result<Arc<dyn Store>> {
+        Ok(Arc::new((self.open)(&self.scratch.path().join(self.number.to_string()))?))
+    }
+}
+
 #[cfg(feature = "sled")]
 #[test]
 fn the_store_over_sled_conforms() {
     use crate::store::{SledOptions, SledStore};
+    let create = |path: &std::path::Path| SledStore::create(path, SledOptions::default());
+    let open = |path: &std::path::Path| SledStore::open(path, SledOptions::default());
+    let scratch = tempfile::tempdir().unwrap();
+    check(&mut InDirectory { scratch, number: 0, create, open }).unwrap();
+}
 
-    struct Sled(tempfile::TempDir, u32);
-
-    impl Sled {
-        fn path(&self) -> std::path::PathBuf {
-            self.0.path().join(self.1.to_string())
-        }
-    }
-
-    impl Subject for Sled {
-        fn create(&mut self) -> Result<Arc<dyn Store>> {
-            if self.1 > 0 {
-                std::fs::remove_dir_all(self.path()).unwrap();
-            }
-            self.1 += 1;
-            Ok(Arc::new(SledStore::create(&self.path(), SledOptions::default())?))
-        }
-
-        fn reopen(&mut self) -> Result<Arc<dyn Store>> {
-            Ok(Arc::new(SledStore::open(&self.path(), SledOptions::default())?))
-        }
-    }
-
-    check(&mut Sled(tempfile::tempdir().unwrap(), 0)).unwrap();
+#[cfg(feature = "lsm")]
+#[test]
+fn the_store_over_lsm_conforms() {
+    use crate::store::{LsmOptions, LsmStore};
+    let create = |path: &std::path::Path| LsmStore::create(path, LsmOptions::default());
+    let open = |path: &std::path::Path| LsmStore::open(path, LsmOptions::default());
+    let scratch = tempfile::tempdir().unwrap();
+    check(&mut InDirectory { scratch, number: 0, create, open }).unwrap();
 }
 
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]

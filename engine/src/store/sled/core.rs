@@ -1,12 +1,9 @@
 //! sled behind a wall: every call into it is made here, and none of its panics gets out.
 
-use std::any::Any;
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -16,22 +13,24 @@ use parking_lot::RwLock;
 use super::KIND;
 use super::entry::{self, Large, Stored};
 use crate::bytes::Value;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::keyspace::KeyspaceId;
-use crate::store::{damaged, failed};
+use crate::store::directory::Scratch;
+use crate::store::failed;
+use crate::store::wall::{Wall, message};
+
+pub(super) use crate::store::wall::Problem;
 
 /// How long dropping a Store waits for sled to end. It does not end if one of its threads panicked.
 const DROP_WAIT: Duration = Duration::from_secs(10);
 
 /// sled's handles, shared by a Store and its iterators.
 pub(super) struct Core {
-    pub(super) path: PathBuf,
+    pub(super) wall: Wall,
     /// There until this is dropped.
     handles: Option<Handles>,
     /// Dropped, and so removed, after the handles.
     _scratch: Option<Scratch>,
-    /// The first panic. sled may have stopped half-way through anything, so it is not called again.
-    panicked: OnceLock<String>,
     /// Reads since sled could last take back memory.
     pub(super) reads: AtomicU64,
 }
@@ -52,23 +51,9 @@ pub(super) struct Keyspace {
     pub(super) chunks: Option<::sled::Tree>,
 }
 
-/// What goes wrong in a call into sled.
-pub(super) enum Problem {
-    Sled(::sled::Error),
-    /// sled works, and what it holds makes no sense.
-    Content(String),
-    Own(Error),
-}
-
 impl From<::sled::Error> for Problem {
     fn from(error: ::sled::Error) -> Problem {
-        Problem::Sled(error)
-    }
-}
-
-impl From<Error> for Problem {
-    fn from(error: Error) -> Problem {
-        Problem::Own(error)
+        Problem::Library { reason: error.to_string(), damaged: is_damage(&error) }
     }
 }
 
@@ -79,9 +64,9 @@ impl Core {
         scratch: Option<Scratch>,
         open: impl FnOnce() -> std::result::Result<Handles, Problem>,
     ) -> Result<Core> {
-        let (panicked, reads) = (OnceLock::new(), AtomicU64::new(0));
-        let mut core = Core { path, handles: None, _scratch: scratch, panicked, reads };
-        core.handles = Some(core.guard("open itself", open)?);
+        let (wall, reads) = (Wall::new(KIND, path), AtomicU64::new(0));
+        let mut core = Core { wall, handles: None, _scratch: scratch, reads };
+        core.handles = Some(core.wall.call("open itself", open)?);
         Ok(core)
     }
 
@@ -92,7 +77,7 @@ impl Core {
         call: impl FnOnce(&Handles) -> std::result::Result<T, Problem>,
     ) -> Result<T> {
         match &self.handles {
-            Some(handles) => self.guard(operation, || call(handles)),
+            Some(handles) => self.wall.call(operation, || call(handles)),
             None => Err(failed(KIND, operation, "it is closed")),
         }
     }
@@ -126,37 +111,6 @@ impl Core {
             }
         }
     }
-
-    fn guard<T>(
-        &self,
-        operation: &'static str,
-        call: impl FnOnce() -> std::result::Result<T, Problem>,
-    ) -> Result<T> {
-        if let Some(reason) = self.panicked.get() {
-            return Err(self.damaged(operation, &format!("sled panicked before: {reason}")));
-        }
-        match catch_unwind(AssertUnwindSafe(call)) {
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(Problem::Own(error))) => Err(error),
-            Ok(Err(Problem::Content(reason))) => Err(self.damaged(operation, &reason)),
-            Ok(Err(Problem::Sled(error))) if is_damage(&error) => {
-                Err(self.damaged(operation, &error.to_string()))
-            }
-            Ok(Err(Problem::Sled(error))) => Err(self.failed(operation, &error.to_string())),
-            Err(payload) => {
-                let reason = self.panicked.get_or_init(|| message(&*payload));
-                Err(self.damaged(operation, &format!("sled panicked: {reason}")))
-            }
-        }
-    }
-
-    pub(super) fn failed(&self, operation: &'static str, reason: &str) -> Error {
-        failed(KIND, operation, format!("{}: {reason}", self.path.display()))
-    }
-
-    fn damaged(&self, operation: &'static str, reason: &str) -> Error {
-        damaged(KIND, operation, format!("{}: {reason}", self.path.display()))
-    }
 }
 
 impl Drop for Core {
@@ -178,20 +132,9 @@ impl Drop for Core {
             let thread = std::thread::Builder::new().name("mainstay-sled-end".into()).spawn(end);
             // A thread that cannot be made has dropped the handles already.
             if thread.is_ok() && is_done.recv_timeout(DROP_WAIT).is_err() {
-                let path = self.path.display();
+                let path = self.wall.path.display();
                 tracing::error!(%path, "sled does not end; its files stay locked");
             }
-        }
-    }
-}
-
-/// A directory of our own, removed when this is dropped.
-pub(super) struct Scratch(pub(super) PathBuf);
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.0) {
-            tracing::warn!(path = %self.0.display(), %error, "cannot remove the copy of a Store");
         }
     }
 }
@@ -248,10 +191,4 @@ fn is_damage(error: &::sled::Error) -> bool {
                 | io::ErrorKind::InvalidInput
         ),
     }
-}
-
-fn message(payload: &(dyn Any + Send)) -> String {
-    let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| payload.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "without a message".to_owned())
 }

@@ -12,6 +12,8 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::store::directory::{bytes_in, files_in, sync_directory};
+
 /// The file that holds the content. sled locks it.
 pub(super) const DATA_FILE: &str = "db";
 const BLOBS: &str = "blobs";
@@ -104,18 +106,7 @@ impl Names {
 
 /// Bytes of all files of sled's below a directory.
 pub(super) fn bytes(directory: &Path) -> io::Result<u64> {
-    let mut bytes = 0;
-    for directory in [directory.to_owned(), directory.join(BLOBS)] {
-        for path in files_in(&directory)?.values() {
-            bytes += match fs::metadata(path) {
-                Ok(metadata) => metadata.len(),
-                // sled removes blobs as it likes.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
-                Err(error) => return Err(error),
-            };
-        }
-    }
-    Ok(bytes)
+    bytes_in(&[directory, &directory.join(BLOBS)])
 }
 
 /// Copies sled's files into another directory, which must be empty.
@@ -135,25 +126,4 @@ pub(super) fn copy(from: &Path, to: &Path) -> io::Result<()> {
         fs::copy(path, to.join(BLOBS).join(name))?;
     }
     Ok(())
-}
-
-/// Makes the names in a directory durable.
-pub(super) fn sync_directory(directory: &Path) -> io::Result<()> {
-    File::open(directory)?.sync_all()
-}
-
-/// Regular files directly in a directory, by name; none if it is missing.
-fn files_in(directory: &Path) -> io::Result<BTreeMap<OsString, PathBuf>> {
-    let entries = match fs::read_dir(directory) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
-        entries => entries?,
-    };
-    let mut files = BTreeMap::new();
-    for entry in entries {
-        let entry = entry?;
-        if entry.file_type()?.is_file() {
-            files.insert(entry.file_name(), entry.path());
-        }
-    }
-    Ok(files)
 }

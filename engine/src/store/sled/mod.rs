@@ -162,8 +162,8 @@ impl Store for SledStore {
     }
 
     fn usage(&self) -> Result<StoreUsage> {
-        let disk_bytes = files::bytes(&self.core.path)
-            .map_err(|error| self.core.failed("measure its files", &error.to_string()))?;
+        let disk_bytes = files::bytes(&self.core.wall.path)
+            .map_err(|error| self.core.wall.failed("measure its files", &error.to_string()))?;
         Ok(StoreUsage { disk_bytes, memory_bytes: self.options.cache_bytes })
     }
 }
@@ -171,7 +171,7 @@ impl Store for SledStore {
 impl fmt::Debug for SledStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SledStore")
-            .field("path", &self.core.path)
+            .field("path", &self.core.wall.path)
             .field("options", &self.options)
             .finish_non_exhaustive()
     }

@@ -3,19 +3,19 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, RwLock};
 
-use super::core::{Core, Handles, Keyspace, Problem, Scratch};
+use super::core::{Core, Handles, Keyspace, Problem};
 use super::files::{self, DATA_FILE, Files};
 use super::write::{Care, Writer};
 use super::{FORMAT, FORMAT_VERSION, KIND, NOTES, SledOptions, SledStore, chunks_name};
 use crate::error::{Error, Result};
 use crate::keyspace::KeyspaceId;
+use crate::store::directory::{Scratch, locked, make_empty, sync_parent};
 use crate::store::{damaged, failed};
 
 /// How long opening waits for the lock of a Store that was just closed.
@@ -35,15 +35,7 @@ impl SledStore {
         let refused = |error: io::Error| {
             failed(KIND, "create itself", format!("{}: {error}", path.display()))
         };
-        match fs::create_dir(path) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                return Err(refused(error));
-            }
-            _ => {}
-        }
-        if fs::read_dir(path).map_err(refused)?.next().is_some() {
-            return Err(refused(io::ErrorKind::DirectoryNotEmpty.into()));
-        }
+        make_empty(path).map_err(refused)?;
         let store = SledStore::open_files(path, None, options, care, |db, notes| {
             notes.insert(FORMAT, &FORMAT_VERSION.to_le_bytes())?;
             db.flush()?;
@@ -52,8 +44,7 @@ impl SledStore {
         if let Some(writer) = &store.writer {
             store.sync(&mut writer.lock())?;
         }
-        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        files::sync_directory(parent.unwrap_or(Path::new("."))).map_err(refused)?;
+        sync_parent(path).map_err(refused)?;
         Ok(store)
     }
 
@@ -85,7 +76,8 @@ impl SledStore {
         scratch: Option<&Path>,
     ) -> Result<SledStore> {
         SledStore::check_present(path)?;
-        let scratch = Scratch(make_private_directory(scratch)?);
+        let scratch = Scratch::make(scratch)
+            .map_err(|error| failed(KIND, "make a directory for a copy", error))?;
         let copy = scratch.0.clone();
         files::copy(path, &copy).map_err(|error| match error.kind() {
             io::ErrorKind::WouldBlock => locked(path),
@@ -211,30 +203,4 @@ fn check_format(path: &Path, notes: &::sled::Tree) -> std::result::Result<(), Pr
     }
     let path = path.display().to_string();
     Err(Error::Log(mainstay_wal::Error::UnsupportedVersion { path, found, supported }).into())
-}
-
-fn locked(path: &Path) -> Error {
-    Error::Log(mainstay_wal::Error::Locked { directory: path.display().to_string() })
-}
-
-/// Makes a directory that only this user can read, under a name that nobody else has.
-fn make_private_directory(below: Option<&Path>) -> Result<PathBuf> {
-    static COUNTER: AtomicU64 = AtomicU64::new(0);
-    let below = below.map_or_else(std::env::temp_dir, Path::to_owned);
-    loop {
-        let number = COUNTER.fetch_add(1, Ordering::Relaxed);
-        let path = below.join(format!("mainstay-read-{}-{number}", std::process::id()));
-        let mut builder = fs::DirBuilder::new();
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        match builder.create(&path) {
-            Ok(()) => return Ok(path),
-            // Left behind by a process that was killed.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => {
-                let reason = format!("{}: {error}", path.display());
-                return Err(failed(KIND, "make a directory for a copy", reason));
-            }
-        }
-    }
 }

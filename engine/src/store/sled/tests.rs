@@ -8,7 +8,6 @@ use super::entry::CHUNK_BYTES;
 use super::files::DATA_FILE;
 use super::write::{Care, SEGMENT_BYTES};
 use super::*;
-use crate::store::{StoreKind, StorePlace, destroy, open_store, open_store_read_only};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -286,39 +285,6 @@ fn everything_is_synced_before_sled_wrote_two_segments() {
         store.get(DATA, &key(1)).unwrap();
     }
     assert!(!anchored());
-}
-
-#[test]
-fn opening_by_name_makes_opens_and_destroys() {
-    let directory = tempfile::tempdir().unwrap();
-    let disk_options = mainstay_wal::disk::FileDiskOptions::default();
-    let disk = mainstay_wal::disk::FileDisk::open(directory.path(), disk_options).unwrap();
-    let disk: Arc<dyn mainstay_wal::disk::Disk> = Arc::new(disk);
-    let root = Some(directory.path());
-    for kind in [StoreKind::Sled, StoreKind::Memory] {
-        assert_eq!(kind.to_string().parse::<StoreKind>().unwrap(), kind);
-        let place = StorePlace { disk: &disk, root, directory: "store" };
-        assert!(is_damaged(&open_store(kind, place, 1 << 20, false).unwrap_err()));
-        let store = open_store(kind, place, 1 << 20, true).unwrap();
-        assert_eq!(store.kind(), kind.name());
-        store.apply(&[insert(1, "value")], Lsn(3)).unwrap();
-        store.make_durable().unwrap();
-        drop(store);
-        assert!(open_store(kind, place, 1 << 20, true).is_err());
-        let store = open_store(kind, place, 1 << 20, false).unwrap();
-        assert_eq!(store.applied().unwrap(), Lsn(3));
-        drop(store);
-        let store = open_store_read_only(kind, place, 1 << 20, None).unwrap();
-        assert_eq!(store.get(DATA, &key(1)).unwrap(), Some(Value::from("value")));
-        drop(store);
-        destroy(&*disk, "store").unwrap();
-        assert!(!directory.path().join("store").exists());
-        destroy(&*disk, "store").unwrap();
-    }
-    let place = StorePlace { disk: &disk, root: None, directory: "store" };
-    let error = open_store(StoreKind::Sled, place, 1 << 20, true).unwrap_err();
-    assert!(matches!(error, Error::Option { option: "store", .. }), "{error}");
-    assert!("lsm".parse::<StoreKind>().is_err());
 }
 
 const ENTRIES: u64 = 10_000;

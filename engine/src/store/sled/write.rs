@@ -98,7 +98,7 @@ impl SledStore {
         writer.files.sync().map_err(|error| {
             // A second sync could succeed with the data gone, so there is none.
             writer.stopped = Some(error.to_string());
-            self.core.failed("sync its files", &error.to_string())
+            self.core.wall.failed("sync its files", &error.to_string())
         })?;
         writer.unsynced_bytes = 0;
         self.core.reads.store(0, Ordering::Relaxed);
