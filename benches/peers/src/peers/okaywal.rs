@@ -24,7 +24,8 @@ fn open(directory: &Path, settings: &Settings) -> Result<Box<dyn Peer>> {
     if !settings.durable {
         return refused("acknowledge before it syncs");
     }
-    // The sizes of mainstay's segments; the defaults, a megabyte, are slower.
+    // Files as large as mainstay's segments: it need not make new ones all the time, as it would
+    // with its default, a megabyte.
     let config = Configuration::default_for(directory)
         .preallocate_bytes(64 << 20)
         .checkpoint_after_bytes(48 << 20);

@@ -54,7 +54,7 @@ impl Peer for Rocks {
         for (key, value) in records {
             batch.put(key, value);
         }
-        Ok(self.db.write_opt(&batch, &self.write)?)
+        Ok(self.db.write_opt(batch, &self.write)?)
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<usize>> {
