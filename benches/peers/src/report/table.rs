@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::comparison::{self, Comparison, Row};
+use crate::peer::KINDS;
 use crate::result::Measured;
 use crate::workload::Work;
 
@@ -13,6 +14,11 @@ pub(crate) const NOT_DURABLE_NOTE: &str = "(*) says that a write is durable befo
 impl Comparison<'_> {
     fn is_durable(&self) -> bool {
         matches!(self.workload.work, Work::Durable { .. })
+    }
+
+    /// Of a store that is not what it says, where that matters.
+    fn mark(&self, row: &Row<'_>) -> &'static str {
+        if self.is_durable() && !row.kind.keeps_durable { NOT_DURABLE } else { "" }
     }
 
     pub(crate) fn head(&self) -> Vec<String> {
@@ -37,8 +43,8 @@ impl Comparison<'_> {
     }
 
     pub(crate) fn cells(&self, row: &Row<'_>) -> Vec<String> {
-        let mark = if self.is_durable() && !row.kind.keeps_durable { NOT_DURABLE } else { "" };
-        let mut cells = vec![format!("{}{mark}", row.kind.name), row.rounds.len().to_string()];
+        let name = format!("{}{}", row.kind.name, self.mark(row));
+        let mut cells = vec![name, row.rounds.len().to_string()];
         if row.rounds.is_empty() {
             let failure = row.failure.unwrap_or_default();
             cells.push(format!("failed: {failure}"));
@@ -106,11 +112,45 @@ pub(crate) fn grouped(number: f64) -> String {
     grouped
 }
 
-/// All workloads, one table each.
+/// All stores beside each other: records per second, one line a workload.
+fn overview(comparisons: &[Comparison<'_>]) -> Vec<Vec<String>> {
+    let took_part = |name: &str| {
+        let mut rows = comparisons.iter().flat_map(|comparison| &comparison.rows);
+        rows.any(|row| row.kind.name == name)
+    };
+    let names: Vec<_> = KINDS.iter().map(|kind| kind.name).filter(|name| took_part(name)).collect();
+    let rate = |comparison: &Comparison<'_>, name: &str| {
+        let row = comparison.rows.iter().find(|row| row.kind.name == name);
+        match row {
+            Some(row) if !row.rounds.is_empty() => {
+                format!("{}{}", grouped(row.rate()), comparison.mark(row))
+            }
+            Some(_) => "failed".to_owned(),
+            None => String::new(),
+        }
+    };
+    let mut lines = vec![vec!["records/s".to_owned()]];
+    lines[0].extend(names.iter().map(|&name| name.to_owned()));
+    for comparison in comparisons {
+        let mut line = vec![format!("`{}`", comparison.workload.name)];
+        line.extend(names.iter().map(|name| rate(comparison, name)));
+        lines.push(line);
+    }
+    lines
+}
+
+/// All workloads: an overview, and one table each.
 pub(crate) fn markdown(results: &[Measured]) -> String {
     let mut text = String::new();
     let mut add = |line: String| writeln!(text, "{line}").unwrap_or_default();
-    for comparison in comparison::all(results) {
+    let comparisons = comparison::all(results);
+    for (number, line) in overview(&comparisons).into_iter().enumerate() {
+        add(format!("| {} |", line.join(" | ")));
+        if number == 0 {
+            add(format!("|---|{}", "---:|".repeat(line.len() - 1)));
+        }
+    }
+    for comparison in comparisons {
         let (workload, head) = (comparison.workload, comparison.head());
         add(format!("\n### {} (`{}`)\n", workload.title, workload.name));
         add(format!("| {} |", head.join(" | ")));
@@ -153,6 +193,8 @@ mod tests {
         let text = markdown(&results);
         assert!(text.contains("| sled (*) | 1 | 1,234 |"), "{text}");
         assert!(text.contains("| redb | 1 | 1,234 |"), "{text}");
+        assert!(text.contains("| `durable-1` | 1,234 (*) | 1,234 |"), "{text}");
+        assert!(text.contains("| `read-uniform-1` | 1,234 |  |"), "{text}");
         assert!(text.contains("| sled | 1 | 1,234 |"), "{text}");
         assert_eq!(text.matches(NOT_DURABLE_NOTE).count(), 1);
     }
