@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    backup, completions, crash_child, demo, diff, edit, export, get, inspect, keyspaces, load,
-    scan, store, wal,
+    backup, bench, completions, crash_child, demo, diff, edit, export, get, inspect, keyspaces,
+    load, scan, store, wal,
 };
 use crate::escape::unescape;
 use crate::exit::{EXIT_CODES, Failure};
@@ -64,6 +64,8 @@ pub(crate) enum Command {
     Backup(backup::BackupArgs),
     /// Make a database out of a backup, up to any LSN that the archive reaches.
     Restore(backup::RestoreArgs),
+    /// Measure whole workloads, beside what disk and machine allow.
+    Bench(bench::BenchArgs),
     /// Print a script that completes this command's words in a shell.
     Completions(completions::CompletionsArgs),
     /// Work until killed: for tests.

@@ -77,6 +77,7 @@ fn execute(command: Command, output: &mut Output) -> Result<Exit, Failure> {
         Command::Store(args) => commands::store::run(&args, output),
         Command::Backup(args) => commands::backup::backup(&args, output),
         Command::Restore(args) => commands::backup::restore(&args, output),
+        Command::Bench(args) => commands::bench::run(&args, output),
         Command::Completions(args) => commands::completions::run(&args, output),
         Command::CrashChild(args) => commands::crash_child::run(&args),
     }

@@ -8,6 +8,7 @@
     reason = "a test stops on the first surprise, and starts processes"
 )]
 
+mod bench;
 mod copies;
 mod demo;
 mod entries;

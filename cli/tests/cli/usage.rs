@@ -1,6 +1,6 @@
 use super::*;
 
-const COMMANDS: [&[&str]; 22] = [
+const COMMANDS: [&[&str]; 29] = [
     &[],
     &["demo"],
     &["import"],
@@ -23,6 +23,13 @@ const COMMANDS: [&[&str]; 22] = [
     &["backup"],
     &["restore"],
     &["diff"],
+    &["bench"],
+    &["bench", "limits"],
+    &["bench", "write"],
+    &["bench", "read"],
+    &["bench", "mixed"],
+    &["bench", "recover"],
+    &["bench", "tail"],
 ];
 
 #[test]
@@ -30,7 +37,7 @@ fn every_command_has_help_and_examples() {
     let scratch = Scratch::new();
     for command in COMMANDS {
         let run = scratch.run(&[command, &["--help"]].concat()).ends(0);
-        let is_group = matches!(command, [] | ["wal"] | ["store"]);
+        let is_group = matches!(command, [] | ["wal"] | ["store"] | ["bench"]);
         assert!(is_group || run.text().contains("Examples:"), "{command:?}: {}", run.text());
         assert!(!run.text().contains('\u{1b}'), "colours without a terminal");
     }

@@ -48,7 +48,6 @@ impl Recorder {
         figures.records += records;
         let since = ended.saturating_duration_since(self.started);
         let index = (since.as_nanos() / window.as_nanos()).min(MOST_WINDOWS as u128 - 1);
-        #[expect(clippy::cast_possible_truncation, reason = "less than the most windows")]
         let index = index as usize;
         if figures.windows.len() <= index {
             figures.windows.resize(index + 1, 0);

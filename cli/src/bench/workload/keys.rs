@@ -219,9 +219,9 @@ mod tests {
         const RECORDS: usize = 1000;
         const DRAWS: u32 = 400_000;
         let mut keys = shape(Distribution::Zipfian, RECORDS as u64).keys(0, 1);
-        let mut counts = [0u32; RECORDS];
+        let mut counts = vec![0u32; RECORDS];
         for _ in 0..DRAWS {
-            counts[keys.next_number() as usize] += 1;
+            counts[usize::try_from(keys.next_number()).unwrap()] += 1;
         }
         let weight = |rank: usize| (rank as f64).powf(-ZIPFIAN_EXPONENT);
         let total: f64 = (1..=RECORDS).map(weight).sum();

@@ -28,7 +28,8 @@ impl Values {
     /// The value of the key with this number.
     #[must_use]
     pub fn of(&self, number: u64) -> &[u8] {
-        let start = scatter(number) as usize % POOL_BYTES;
+        #[expect(clippy::cast_possible_truncation, reason = "so few bits are left")]
+        let start = (scatter(number) >> (64 - POOL_BYTES.ilog2())) as usize;
         &self.pool[start..start + self.value_bytes]
     }
 }
