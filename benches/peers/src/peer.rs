@@ -119,6 +119,7 @@ impl Kind {
 pub(crate) const KINDS: &[Kind] = &[
     peers::disk::KIND,
     peers::mainstay::SLED,
+    peers::mainstay::LSM,
     peers::sled::KIND,
     peers::redb::KIND,
     peers::fjall::KIND,

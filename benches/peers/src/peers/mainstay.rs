@@ -17,6 +17,12 @@ pub(crate) const SLED: Kind = Kind {
     open: |directory, settings| open(directory, settings, StoreKind::Sled),
 };
 
+pub(crate) const LSM: Kind = Kind {
+    name: "mainstay-lsm",
+    open: |directory, settings| open(directory, settings, StoreKind::Lsm),
+    ..SLED
+};
+
 struct Mainstay {
     db: Db,
     durability: Durability,
