@@ -21,7 +21,14 @@
 //! - Every block has a checksum. What lsm-tree trusts without one is checked before it opens
 //!   (`check`). Its panics become an [`Error::Store`], `damaged`, and it is not called again.
 //!
+//! Measured on two cores, in sorted pieces of 100,000 entries of 116 bytes, durable one by one, over
+//! a million: 1.5 million entries/s that are new, 0.6 to 1.2 million/s that replace, while the thread
+//! merges; 44 MB of memory for the whole process; 2.3 times the space of what is in it, until the
+//! merges have caught up.
+//!
 //! # Not done
+//!
+//! Blocks are not compressed; lsm-tree could do it with lz4.
 //!
 //! lsm-tree has no removal of ranges: each key of one is looked up and gets a tombstone, so dropping
 //! a keyspace takes time and space in proportion to what is in it, which merges give back.

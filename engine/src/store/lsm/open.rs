@@ -61,8 +61,9 @@ impl LsmStore {
         let file = open_notes(path, File::options().read(true).write(true))?;
         take_lock(path, file.try_lock())?;
         let tree = path.join(TREE);
-        // A killed process may have left names that are not durable yet, and lsm-tree removes what
-        // they replaced as soon as it opens.
+        // A killed process may have left what is not durable yet: a note that is built on, and names
+        // that replaced what lsm-tree removes as soon as it opens.
+        file.sync_all().map_err(refused)?;
         for directory in [&tree.join(TABLES), &tree, path] {
             match sync_directory(directory) {
                 // Damage; found below.
@@ -70,6 +71,7 @@ impl LsmStore {
                 synced => synced.map_err(refused)?,
             }
         }
+        remove_leftovers(&tree).map_err(refused)?;
         let lock = file.try_clone().map_err(refused)?;
         let wall = Wall::new(KIND, path.to_owned());
         let (generation, note) = wall.call("read its notes", || Notes::read(path, &file))?;
@@ -193,6 +195,17 @@ fn take_lock(path: &Path, taken: std::result::Result<(), fs::TryLockError>) -> R
         fs::TryLockError::WouldBlock => locked(path),
         fs::TryLockError::Error(error) => refused("lock itself", path, &error),
     })
+}
+
+/// Removes temporary files of lsm-tree's that were to become the name of a version when a process
+/// was killed. lsm-tree removes all else that is of no use.
+fn remove_leftovers(tree: &Path) -> io::Result<()> {
+    for (name, path) in files_in(tree)? {
+        if name.as_encoded_bytes().starts_with(b".tmp") {
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(())
 }
 
 /// Makes a directory that looks like lsm-tree's, to open that in its place.
