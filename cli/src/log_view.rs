@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use mainstay::wal::disk::FileDisk;
 use mainstay::wal::manifest::{Manifest, ManifestFile};
 use mainstay::wal::scan::{
-    Checkpointed, Fault, LogScan, ScanOptions, ScannedGroup, SegmentExtent, SegmentScan, Verdict,
+    Fault, LogScan, ScanOptions, ScannedGroup, SegmentExtent, SegmentScan, Verdict,
     scan_log, scan_segments,
 };
 use mainstay::wal::{Error, Lsn, segment};
@@ -48,11 +48,8 @@ impl LogView {
         &self,
         visit: &mut dyn FnMut(&SegmentExtent, &ScannedGroup<'_>) -> Result<(), Error>,
     ) -> Result<LogScan, Error> {
-        let checkpoint = self.manifest.as_ref().ok().map(|manifest| Checkpointed {
-            log_id: manifest.checkpoint,
-            chain: manifest.checkpoint_chain,
-        });
-        let options = ScanOptions { checkpoint, skip_below: Lsn::ZERO, keep_going: true };
+        let known = self.manifest.as_ref().map(ScanOptions::of).unwrap_or_default();
+        let options = ScanOptions { keep_going: true, ..known };
         scan_log(&self.disk, &self.segments, options, visit)
     }
 

@@ -13,8 +13,9 @@ pub enum Error {
     /// The log, the manifest or the disk below them. Its own variants say whether anything was changed.
     #[error(transparent)]
     Log(#[from] mainstay_wal::Error),
-    /// The Store failed. Acknowledged writes are in the log; reopen, and rebuild the Store if it is damaged.
-    #[error("the {kind} Store cannot {operation}: {reason}")]
+    /// The Store failed. Acknowledged writes are in the log. Close the database and open it again: a damaged Store is
+    /// rebuilt then, or the answer is [`Error::CannotRebuild`]. Until then what is not damaged can be read.
+    #[error("the {kind} Store cannot {operation}: {reason}{}", remedy(*damaged))]
     Store {
         /// Which Store.
         kind: &'static str,
@@ -113,8 +114,13 @@ pub enum Error {
         /// What is wrong.
         reason: &'static str,
     },
-    /// The Store lacks what the log no longer has. Restore from a backup.
-    #[error("the Store cannot be rebuilt, since the log begins at LSN {first_lsn}: {reason}")]
+    /// The Store is damaged, and the log no longer has all that was in it. Restore a backup that ends behind
+    /// `first_lsn` or right before it, with this log [archived](crate::archive_directory) behind it: that is
+    /// everything. What can still be read shows when the directory is opened for reading only.
+    #[error(
+        "the Store cannot be rebuilt, since the log begins at LSN {first_lsn}: {reason}; restore a backup with this \
+         log archived behind it, or open it for reading only to save what can be read"
+    )]
     CannotRebuild {
         /// What is wrong with the Store.
         reason: String,
@@ -156,6 +162,11 @@ pub enum Error {
         /// Which bound.
         what: &'static str,
     },
+}
+
+/// What to do about a Store that failed.
+fn remedy(damaged: bool) -> &'static str {
+    if damaged { "; it is damaged: close the database and open it again to rebuild it" } else { "" }
 }
 
 /// What to do about an [`Error`].

@@ -79,8 +79,7 @@ pub fn rebuild_store_on(disk: Arc<dyn Disk>, root: Option<&Path>) -> Result<Rebu
     let (applied, checkpoint) = (old.applied()?, manifest.checkpoint.lsn);
     if applied < checkpoint {
         let reason = format!("it ends at LSN {applied}, below the checkpoint at {checkpoint}");
-        let kind = kind.name();
-        return Err(Error::Store { kind, operation: "open", reason: reason.into(), damaged: true });
+        return Err(store::damaged(kind.name(), "be opened", reason));
     }
     let store_directory = next_directory(&old_directory);
     destroy(&*disk, &store_directory)?;
@@ -91,6 +90,8 @@ pub fn rebuild_store_on(disk: Arc<dyn Disk>, root: Option<&Path>) -> Result<Rebu
     let (before_bytes, after_bytes) = (old.usage()?.disk_bytes, new.usage()?.disk_bytes);
     drop((old, new));
     manifest.store_directory.clone_from(&store_directory);
+    // Whatever was found before: all of it could be read.
+    manifest.store_damaged = false;
     manifest_file.write(&manifest)?;
     destroy(&*disk, &old_directory)?;
     Ok(RebuildReport { entries, before_bytes, after_bytes, store_directory })

@@ -8,7 +8,7 @@ use mainstay_engine::{Error, Result};
 use mainstay_wal::LogId;
 use mainstay_wal::disk::{SimDisk, Survivors};
 use mainstay_wal::manifest::ManifestFile;
-use mainstay_wal::scan::{Checkpointed, LogScan, ScanOptions, scan_log, scan_segments};
+use mainstay_wal::scan::{LogScan, ScanOptions, scan_log, scan_segments};
 use mainstay_wal::segment;
 
 use crate::draw::{Draw, Op};
@@ -91,7 +91,7 @@ impl Damage<'_> {
 }
 
 /// The errors that tell of damage.
-fn is_typed(error: &Error) -> bool {
+pub(crate) fn is_typed(error: &Error) -> bool {
     use mainstay_wal::Error as Log;
     matches!(
         error,
@@ -101,7 +101,7 @@ fn is_typed(error: &Error) -> bool {
     )
 }
 
-fn name_of(error: &Error) -> &'static str {
+pub(crate) fn name_of(error: &Error) -> &'static str {
     use mainstay_wal::Error as Log;
     match error {
         Error::Log(Log::Corrupt { .. }) => "Corrupt",
@@ -121,7 +121,8 @@ fn subject(name: &'static str, checkpoints: bool, closed: bool) -> Subject {
         let op = loop {
             let op = draw.op(session.told.history.last());
             let is_checkpoint = matches!(op, Op::Checkpoint | Op::CheckpointSteps { .. });
-            if !is_checkpoint && !matches!(op, Op::Reopen | Op::Freeze) {
+            let is_other = matches!(op, Op::Reopen | Op::Freeze | Op::BackupSteps { .. });
+            if !is_checkpoint && !is_other {
                 break op;
             }
         };
@@ -142,11 +143,8 @@ fn subject(name: &'static str, checkpoints: bool, closed: bool) -> Subject {
     assert!(bytes <= 64 << 10, "{bytes} bytes");
     let manifest = ManifestFile::open_read_only(&disk).unwrap();
     let segments = scan_segments(&disk, None).unwrap();
-    let checkpoint = (manifest.checkpoint != LogId::ZERO)
-        .then_some(Checkpointed { log_id: manifest.checkpoint, chain: manifest.checkpoint_chain });
-    assert_eq!(checkpoint.is_some(), checkpoints);
-    let options = ScanOptions { checkpoint, ..ScanOptions::default() };
-    let scan = scan_log(&disk, &segments, options, &mut |_, _| Ok(())).unwrap();
+    assert_eq!(manifest.checkpoint != LogId::ZERO, checkpoints);
+    let scan = scan_log(&disk, &segments, ScanOptions::of(&manifest), &mut |_, _| Ok(())).unwrap();
     assert_eq!(scan.tail.is_empty(), closed, "after a crash one group is not proven");
     assert!(segments.extents().len() >= 3, "{} segments", segments.extents().len());
     Subject { name, disk, told, scan }

@@ -2,6 +2,7 @@
 
 use mainstay_wal::disk::{SimDisk, Survivors};
 
+use crate::backups;
 use crate::draw::Draw;
 use crate::oracle;
 use crate::session::{Session, Shape, Told};
@@ -57,6 +58,7 @@ fn crash_at(seed: u64, operation: u64, tally: &mut Tally) {
             || {
                 let session = oracle::open_and_check(&left.fork(), Shape::of(seed), &told, 100);
                 oracle::goes_on(session);
+                backups::check(&left, Shape::of(seed), &told, tally);
             },
         );
         tally.add("crash states", 1);
@@ -118,5 +120,8 @@ fn crash_points_of_a_workload_and_of_its_recovery() {
     ));
     if seed.is_none() && at.is_none() {
         assert!(states >= 50_000, "{states} crash states are too few");
+        for what in ["backups restored", "backups refused"] {
+            assert!(tally.count(what) > 0, "no {what}");
+        }
     }
 }

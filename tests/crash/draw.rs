@@ -3,6 +3,7 @@
 use oorandom::Rand64;
 
 use crate::model::{Change, Contents};
+use crate::transactions::Plan;
 
 /// One thing that a program, or a thread of the database, does.
 #[derive(Clone, Debug)]
@@ -20,6 +21,11 @@ pub(crate) enum Op {
         expected: Option<Vec<u8>>,
         value: Vec<u8>,
     },
+    /// A transaction; between its reads and its commit somebody else may write.
+    Transact {
+        plan: Plan,
+        between: Option<Change>,
+    },
     CreateKeyspace {
         name: String,
     },
@@ -34,6 +40,10 @@ pub(crate) enum Op {
         steps: u32,
     },
     Checkpoint,
+    /// Some steps of a backup.
+    BackupSteps {
+        steps: u32,
+    },
     PrepareSegment,
     /// A group is on its way to the disk while these batches are appended.
     WhileInFlight {
@@ -64,7 +74,9 @@ impl Draw {
 
     pub(crate) fn op(&mut self, contents: &Contents) -> Op {
         match self.below(100) {
-            0..=29 => self.insert(contents),
+            0..=20 => self.insert(contents),
+            21..=25 => self.transact(contents),
+            26..=29 => Op::BackupSteps { steps: 1 + self.below(4) as u32 },
             30..=37 => self.write(1, contents),
             38..=53 => {
                 let changes = 2 + self.below(4);
@@ -111,6 +123,22 @@ impl Draw {
         let present = contents.get(&keyspace, &key).map(<[u8]>::to_vec);
         let expected = if self.below(4) == 0 { Some(b"no such value".to_vec()) } else { present };
         Op::CompareAndSwap { keyspace, key, expected, value: self.value() }
+    }
+
+    fn transact(&mut self, contents: &Contents) -> Op {
+        let keyspace = self.some_keyspace(contents);
+        let (reads, writes) = (self.key(), self.key());
+        let between = match self.below(3) {
+            0 => None,
+            1 => Some(self.change(contents)),
+            _ => Some(Change::Insert {
+                keyspace: keyspace.clone(),
+                key: reads.clone(),
+                value: self.value(),
+            }),
+        };
+        let plan = Plan { keyspace, reads, writes, value: self.value() };
+        Op::Transact { plan, between }
     }
 
     fn keyspace(&mut self, contents: &Contents) -> Op {

@@ -17,12 +17,21 @@
     reason = "a test stops on the first surprise, and runs threads"
 )]
 
+mod backups;
+mod below;
 mod bit_flips;
 mod crash_points;
 mod draw;
 mod failures;
 mod generations;
+mod log_model;
+mod log_points;
+mod log_session;
+mod lost_blocks;
 mod model;
 mod oracle;
 mod session;
+#[cfg(feature = "sled")]
+mod sled_flips;
 mod tally;
+mod transactions;

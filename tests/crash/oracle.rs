@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use mainstay_engine::{Engine, Result};
-use mainstay_wal::disk::SimDisk;
 
 use crate::draw::Op;
 use crate::model::{Change, Contents, Entries};
-use crate::session::{Session, Shape, Told};
+use crate::session::{Place, Session, Shape, Told};
 
 /// Reads everything: all keyspaces, all entries, each of them once more by its key.
 pub(crate) fn read_all(engine: &Engine) -> Result<Contents> {
@@ -31,10 +30,15 @@ pub(crate) fn read_all(engine: &Engine) -> Result<Contents> {
 /// Checks an open database against what was told: its contents are those after one of the records, none
 /// acknowledged is missing, none refused is there.
 pub(crate) fn check(engine: &Engine, told: &Told) {
+    try_to_check(engine, told).unwrap_or_else(|error| panic!("reading what is there: {error}"));
+}
+
+/// As [`check`], of a database that may be damaged.
+pub(crate) fn try_to_check(engine: &Engine, told: &Told) -> Result<()> {
     let end = engine.log().end().lsn;
-    let found = read_all(engine).unwrap_or_else(|error| panic!("reading what is there: {error}"));
+    let found = read_all(engine)?;
     let recovery = engine.recovery();
-    let Told { history, acknowledged, refused_from } = told;
+    let Told { history, acknowledged, refused_from, .. } = told;
     assert!(end >= *acknowledged, "{acknowledged} is acknowledged, {recovery:?}");
     assert!(end <= history.last_lsn(), "nothing past {}, {recovery:?}", history.last_lsn());
     assert!(end < *refused_from, "{refused_from} was refused, {recovery:?}");
@@ -42,11 +46,17 @@ pub(crate) fn check(engine: &Engine, told: &Told) {
     assert!(engine.checkpoint_lsn() <= end, "{recovery:?}");
     let expected = history.at(end);
     assert!(found == *expected, "at {end}\nfound {found:?}expected {expected:?}{recovery:?}");
+    Ok(())
 }
 
 /// Opens what a crash left, and checks it.
-pub(crate) fn open_and_check(disk: &SimDisk, shape: Shape, told: &Told, opened: u64) -> Session {
-    let session = Session::open(disk, shape, told.clone(), opened);
+pub(crate) fn open_and_check(
+    place: impl Into<Place>,
+    shape: Shape,
+    told: &Told,
+    opened: u64,
+) -> Session {
+    let session = Session::open(place, shape, told.clone(), opened);
     let mut session = session.unwrap_or_else(|error| panic!("opening: {error}"));
     check(session.engine(), told);
     let end = session.engine().log().end().lsn;
@@ -57,7 +67,15 @@ pub(crate) fn open_and_check(disk: &SimDisk, shape: Shape, told: &Told, opened: 
 /// A database that was recovered must go on: it takes writes, makes a checkpoint, is closed, and is clean and
 /// complete when it is opened again.
 /// Gives what was told in the end.
-pub(crate) fn goes_on(mut session: Session) -> Told {
+pub(crate) fn goes_on(session: Session) -> Told {
+    let mut session = session;
+    let went_on = try_to_go_on(&mut session);
+    went_on.unwrap_or_else(|error| panic!("afterwards: {error}"));
+    session.told
+}
+
+/// As [`goes_on`], of a database that may be damaged.
+pub(crate) fn try_to_go_on(session: &mut Session) -> Result<()> {
     let insert = |key: &str, bytes| Op::Write {
         changes: vec![Change::Insert {
             keyspace: "default".to_owned(),
@@ -71,10 +89,9 @@ pub(crate) fn goes_on(mut session: Session) -> Told {
     let bytes = if session.told.acknowledged.0.is_multiple_of(2) { 10 } else { 1500 };
     let checkpoint = if session.opened.is_multiple_of(2) { Op::Checkpoint } else { Op::Sync };
     for op in [insert("after", bytes), insert("and after", 20), checkpoint, Op::Reopen] {
-        session.perform(&op).unwrap_or_else(|error| panic!("{op:?} afterwards: {error}"));
+        session.perform(&op)?;
     }
-    let told = session.told.clone();
+    let told = &session.told;
     assert_eq!(told.acknowledged, told.history.last_lsn(), "all of it was waited for");
-    check(session.engine(), &told);
-    told
+    try_to_check(session.engine(), told)
 }

@@ -1,16 +1,51 @@
 //! A database that is stepped through operations on a simulated disk, with the model beside it.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use mainstay_engine::engine::CheckpointStep;
 use mainstay_engine::{
     Batch, Durability, Engine, Error, Identity, KeyspaceRef, Options, Result, StoreKind,
 };
-use mainstay_wal::disk::SimDisk;
+use mainstay_wal::disk::{Disk, FileDisk, FileDiskOptions, SimDisk};
 use mainstay_wal::{DatabaseId, Incarnation, Lsn};
 
+use crate::backups::{Backup, Backups};
 use crate::draw::{Draw, Op};
 use crate::model::{Change, History};
+use crate::transactions::{self, Plan};
+
+/// Where the database of a session is.
+#[derive(Clone, Debug)]
+pub(crate) enum Place {
+    /// With the Store in memory, on a simulated disk.
+    Simulated(SimDisk),
+    /// With sled, in a directory.
+    #[cfg(feature = "sled")]
+    Directory(PathBuf),
+}
+
+impl From<&SimDisk> for Place {
+    fn from(disk: &SimDisk) -> Place {
+        Place::Simulated(disk.clone())
+    }
+}
+
+impl Place {
+    fn disk(&self) -> Result<(Arc<dyn Disk>, Option<PathBuf>, StoreKind)> {
+        match self {
+            Place::Simulated(disk) => Ok((Arc::new(disk.clone()), None, StoreKind::Memory)),
+            #[cfg(feature = "sled")]
+            Place::Directory(path) => {
+                let options = FileDiskOptions { direct: false, ..FileDiskOptions::default() };
+                let disk = FileDisk::open(path, options).map_err(|error| {
+                    mainstay_wal::Error::io("open", path.display().to_string(), error)
+                })?;
+                Ok((Arc::new(disk), Some(path.clone()), StoreKind::Sled))
+            }
+        }
+    }
+}
 
 /// How the database of a session is opened.
 #[derive(Copy, Clone, Debug)]
@@ -28,15 +63,17 @@ impl Shape {
         }
     }
 
-    pub(crate) fn open(self, disk: &SimDisk, salt_seed: u64) -> Result<Engine> {
+    pub(crate) fn open(self, place: &Place, salt_seed: u64) -> Result<Engine> {
+        let (disk, root, store) = place.disk()?;
         let options = Options::new()
-            .store(StoreKind::Memory)
+            .store(store)
             .memory_bytes(1 << 20)
+            .store_cache_bytes(1 << 20)
             .segment_bytes(self.first_segment_bytes, self.max_segment_bytes)
             .background(false);
         let identity =
             Identity { database_id: DatabaseId(7), incarnation: Incarnation(1), salt_seed };
-        Engine::open(Arc::new(disk.clone()), None, options, identity)
+        Engine::open(disk, root, options, identity)
     }
 }
 
@@ -48,11 +85,18 @@ pub(crate) struct Told {
     pub(crate) acknowledged: Lsn,
     /// From here on somebody was told that nothing was or will be written.
     pub(crate) refused_from: Lsn,
+    /// The newest backups, the last one perhaps still being made.
+    pub(crate) backups: Vec<Backup>,
 }
 
 impl Told {
     pub(crate) fn new() -> Told {
-        Told { history: History::new(), acknowledged: Lsn::ZERO, refused_from: Lsn::MAX }
+        Told {
+            history: History::new(),
+            acknowledged: Lsn::ZERO,
+            refused_from: Lsn::MAX,
+            backups: Vec::new(),
+        }
     }
 
     fn acknowledge(&mut self, durable: Lsn) {
@@ -70,19 +114,27 @@ impl Told {
 /// An open database, or one that was found to be unusable.
 #[derive(Debug)]
 pub(crate) struct Session {
-    pub(crate) disk: SimDisk,
+    place: Place,
     pub(crate) shape: Shape,
     pub(crate) engine: Option<Engine>,
     pub(crate) told: Told,
     /// How often it was opened.
     pub(crate) opened: u64,
+    backups: Backups,
 }
 
 impl Session {
     /// Opens the database, or makes it.
-    pub(crate) fn open(disk: &SimDisk, shape: Shape, told: Told, opened: u64) -> Result<Session> {
-        let engine = shape.open(disk, opened)?;
-        Ok(Session { disk: disk.clone(), shape, engine: Some(engine), told, opened: opened + 1 })
+    pub(crate) fn open(
+        place: impl Into<Place>,
+        shape: Shape,
+        told: Told,
+        opened: u64,
+    ) -> Result<Session> {
+        let place = place.into();
+        let engine = shape.open(&place, opened)?;
+        let (engine, opened, backups) = (Some(engine), opened + 1, Backups::default());
+        Ok(Session { place, shape, engine, told, opened, backups })
     }
 
     /// Does operations until one fails or there were so many. Gives what failed.
@@ -104,6 +156,8 @@ impl Session {
             Op::CompareAndSwap { keyspace, key, expected, value } => {
                 self.compare_and_swap(keyspace, key, expected.as_deref(), value)
             }
+            Op::Transact { plan, between } => self.transact(plan, between.as_ref()),
+            Op::BackupSteps { steps } => self.back_up(*steps),
             Op::CreateKeyspace { name } => {
                 let change = Change::Create { keyspace: name.clone() };
                 self.one_record(&[change], |engine| engine.keyspace(name).map(drop))
@@ -264,6 +318,61 @@ impl Session {
         swapped.map_or(Ok(()), |lsn| self.wait(lsn))
     }
 
+    fn transact(&mut self, plan: &Plan, between: Option<&Change>) -> Result<()> {
+        let place = self.keyspace(&plan.keyspace);
+        let batch = between.map(|change| self.batch(std::slice::from_ref(change)));
+        let engine = self.engine.take().expect("an open database");
+        let done = self.transact_in(&engine, (plan, &place), batch.zip(between.cloned()));
+        self.engine = Some(engine);
+        let lsn = done?;
+        lsn.map_or(Ok(()), |lsn| self.wait(lsn))
+    }
+
+    fn transact_in(
+        &mut self,
+        engine: &Engine,
+        (plan, place): (&Plan, &KeyspaceRef),
+        between: Option<(Batch, Change)>,
+    ) -> Result<Option<Lsn>> {
+        let transaction = transactions::begin(engine);
+        let began = transaction.lsn();
+        let value_at = |told: &Told, lsn| told.history.at(lsn).get(&plan.keyspace, &plan.reads).map(<[u8]>::to_vec);
+        let read = plan.read(&transaction, place)?;
+        assert_eq!(read, value_at(&self.told, began), "what was visible at {began}");
+        if let Some((batch, change)) = between {
+            let lsn = engine.write(&batch, Durability::Sync)?;
+            self.told.history.push(self.told.history.last().after(&[change]));
+            assert_eq!(lsn, self.told.history.last_lsn());
+        }
+        let last = self.told.history.last_lsn();
+        let committed = plan.commit(transaction, place);
+        self.told.acknowledge(engine.log().durable_lsn());
+        let committed = committed?;
+        match committed {
+            Some(lsn) => {
+                assert_eq!(read, value_at(&self.told, last), "somebody else's update is lost");
+                let insert = Change::Insert {
+                    keyspace: plan.keyspace.clone(),
+                    key: plan.writes.clone(),
+                    value: plan.value.clone(),
+                };
+                self.told.history.push(self.told.history.last().after(&[insert]));
+                assert_eq!(lsn, self.told.history.last_lsn(), "one transaction, one record");
+            }
+            None => assert!(last > began, "nobody wrote since {began}, and yet a conflict"),
+        }
+        Ok(committed)
+    }
+
+    fn back_up(&mut self, steps: u32) -> Result<()> {
+        let Place::Simulated(disk) = self.place.clone() else { return Ok(()) };
+        let mut backups = std::mem::take(&mut self.backups);
+        let mut known = std::mem::take(&mut self.told.backups);
+        let outcome = self.on_engine(|engine| backups.steps((engine, &disk), &mut known, steps));
+        (self.backups, self.told.backups) = (backups, known);
+        outcome
+    }
+
     /// Nothing here may wait: the write in flight is ours, and finished only afterwards.
     fn while_in_flight(&mut self, batches: &[Vec<Change>]) -> Result<()> {
         let write = self.engine().log().begin_group();
@@ -287,7 +396,7 @@ impl Session {
     /// Closes, and opens again.
     pub(crate) fn reopen(&mut self) -> Result<()> {
         self.close()?;
-        let engine = self.shape.open(&self.disk, self.opened)?;
+        let engine = self.shape.open(&self.place, self.opened)?;
         self.opened += 1;
         let recovery = engine.recovery();
         assert!(recovery.log.clean, "after a clean close: {recovery:?}");
@@ -297,7 +406,8 @@ impl Session {
 
     /// Closes cleanly. The engine stays if it cannot be closed.
     pub(crate) fn close(&mut self) -> Result<()> {
-        self.on_engine(|engine| Ok(engine.log().close()?))?;
+        self.backups = Backups::default();
+        self.on_engine(Engine::close)?;
         self.engine = None;
         Ok(())
     }

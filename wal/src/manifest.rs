@@ -34,6 +34,7 @@ const LAST_GENERATION: u64 = u64::MAX / 2;
 const FLAG_REPLICATED: u32 = 1;
 const FLAG_VOTE: u32 = 2;
 const FLAG_RESET: u32 = 4;
+const FLAG_STORE_DAMAGED: u32 = 8;
 
 const VERSION: usize = 8;
 const FLAGS: usize = 12;
@@ -90,9 +91,12 @@ pub struct Manifest {
     /// checkpoint, in whose epoch this is. [`Log::open`](crate::Log::open) sees to it, where a crash
     /// came in between.
     pub reset: Option<EpochEntry>,
-    /// On a replicated node: everything up to here is committed and was durable, and the Store may
-    /// hold any of it. What is committed may be further on.
+    /// Everything up to here was durable and committed when this was written, so that a log that
+    /// ends before it has lost something; on a replicated node the Store may hold any of it. More
+    /// may be durable and committed by now.
     pub committed: Lsn,
+    /// The Store was found damaged while it was in use: it must be rebuilt before it is used again.
+    pub store_damaged: bool,
 }
 
 impl Manifest {
@@ -118,6 +122,7 @@ impl Manifest {
             vote: None,
             reset: None,
             committed: Lsn::ZERO,
+            store_damaged: false,
         }
     }
 
@@ -129,7 +134,8 @@ impl Manifest {
         assert!(fault.is_none(), "{fault:?} in {self:?}");
         let flags = if self.replicated { FLAG_REPLICATED } else { 0 }
             | if self.vote.is_some() { FLAG_VOTE } else { 0 }
-            | if self.reset.is_some() { FLAG_RESET } else { 0 };
+            | if self.reset.is_some() { FLAG_RESET } else { 0 }
+            | if self.store_damaged { FLAG_STORE_DAMAGED } else { 0 };
         let mut bytes = vec![0; SLOT_BYTES];
         put(&mut bytes, 0, &MAGIC);
         put(&mut bytes, VERSION, &self.format_version.to_le_bytes());
@@ -177,7 +183,7 @@ impl Manifest {
             return Err(ManifestError::Version(format_version));
         }
         let flags = u32_at(bytes, FLAGS);
-        if flags & !(FLAG_REPLICATED | FLAG_VOTE | FLAG_RESET) != 0 {
+        if flags & !(FLAG_REPLICATED | FLAG_VOTE | FLAG_RESET | FLAG_STORE_DAMAGED) != 0 {
             return Err(ManifestError::Field("unknown flags"));
         }
         if !is_blank(&bytes[END..CRC]) {
@@ -222,6 +228,7 @@ impl Manifest {
             vote: (flags & FLAG_VOTE != 0).then_some(vote),
             reset: has_reset.then_some(reset),
             committed: Lsn(u64_at(bytes, COMMITTED)),
+            store_damaged: flags & FLAG_STORE_DAMAGED != 0,
         };
         match manifest.fault() {
             Some(fault) => Err(ManifestError::Field(fault)),

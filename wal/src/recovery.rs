@@ -19,7 +19,7 @@ use crate::log::Log;
 use crate::manifest::{self, Manifest, ManifestFile};
 use crate::options::LogOptions;
 use crate::scan::{
-    Checkpointed, Fault, LogScan, ScanOptions, ScannedGroup, SegmentExtent, SegmentScan,
+    Fault, LogScan, ScanOptions, ScannedGroup, SegmentExtent, SegmentScan,
     SegmentState, scan_log, scan_segments,
 };
 use crate::segment::{self, SegmentHeader};
@@ -206,12 +206,11 @@ struct Tail {
 impl Found {
     fn scan(disk: &dyn Disk, manifest: &Manifest) -> Result<Found> {
         let segments = scan_segments(disk, Some(manifest.database_id))?;
-        let checkpoint = (manifest.checkpoint != LogId::ZERO).then_some(Checkpointed {
-            log_id: manifest.checkpoint,
-            chain: manifest.checkpoint_chain,
-        });
         let skip_below = manifest.checkpoint.lsn.next();
-        let options = ScanOptions { checkpoint, skip_below, keep_going: false };
+        let known = ScanOptions::of(manifest);
+        // A program that has a log alone lets go of it without a checkpoint.
+        let checkpoint = known.checkpoint.filter(|known| known.log_id != LogId::ZERO);
+        let options = ScanOptions { checkpoint, skip_below, ..known };
         let (mut tail, mut trailing_proof) = (Tail::default(), None);
         let scan = scan_log(disk, &segments, options, &mut |_, group| {
             trailing_proof = (group.header.count == 0).then_some(group.position);

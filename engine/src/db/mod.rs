@@ -202,11 +202,11 @@ impl Inner {
         }
         self.pressure.release();
         self.background.stop();
-        let closed = self.engine.log.close();
+        let closed = self.engine.close();
         self.engine.advance(self.engine.log.durable_lsn());
         self.engine.shown.close();
         self.engine.check()?;
-        Ok(closed?)
+        closed
     }
 }
 

@@ -72,9 +72,10 @@ impl Engine {
                 // The Store must never be ahead of what a crash leaves of the log.
                 self.log.wait_durable(end)?;
                 self.advance(self.log.durable_lsn());
-                if self.replicated && self.manifest().committed < end {
-                    // After a crash the Store may be ahead of the checkpoint, and nobody else tells
-                    // that all of it is committed and must be applied.
+                if self.manifest().committed < end {
+                    // After a crash the Store may be ahead of the checkpoint. The log must hold all of
+                    // that then, whatever a medium has lost; and on a replicated node nobody else
+                    // tells that it is committed and must be applied.
                     self.write_manifest(|manifest| manifest.committed = end)?;
                 }
                 match self.state.begin_checkpoint() {
@@ -95,9 +96,11 @@ impl Engine {
             }
             Phase::Durable(job) => {
                 let (checkpoint, chain) = self.log.locate(job.end())?;
+                let settled = self.settled_lsn();
                 self.write_manifest(|manifest| {
                     manifest.checkpoint = checkpoint;
                     manifest.checkpoint_chain = chain;
+                    manifest.committed = manifest.committed.max(settled);
                 })?;
                 *phase = Phase::Recorded(job);
             }

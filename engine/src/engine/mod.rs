@@ -4,6 +4,7 @@
 //! it; the simulator steps it.
 
 mod checkpoint;
+mod health;
 mod open;
 mod write;
 
@@ -11,7 +12,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use mainstay_wal::disk::Disk;
-use mainstay_wal::manifest::{Manifest, ManifestFile};
+use mainstay_wal::manifest::Manifest;
 use mainstay_wal::{Log, LogStats, Lsn};
 use parking_lot::Mutex;
 
@@ -23,6 +24,7 @@ use crate::subscribe::Shown;
 use crate::visibility::Visibility;
 
 pub use checkpoint::CheckpointStep;
+pub(crate) use health::Health;
 pub(crate) use open::{
     FIRST_STORE_DIRECTORY, is_store_directory, lock, next_directory, store_kind,
 };
@@ -42,7 +44,7 @@ pub struct Engine {
     pub(crate) log: Log,
     pub(crate) state: Arc<State>,
     pub(crate) store: Arc<dyn Store>,
-    manifest: Mutex<(ManifestFile, Manifest)>,
+    pub(crate) health: Arc<Health>,
     /// Held while a write is judged, appended and applied.
     pub(crate) append: Mutex<()>,
     /// Whether the cluster decides what is committed. If not, what is durable is.
@@ -51,8 +53,6 @@ pub struct Engine {
     /// Wakes subscribers.
     pub(crate) shown: Arc<Shown>,
     pub(crate) checkpoint: Mutex<checkpoint::Phase>,
-    /// The first failure of the Store: no write is accepted after it.
-    failure: Mutex<Option<Error>>,
     recovery: Recovery,
     pub(crate) counters: checkpoint::Counters,
 }
@@ -94,13 +94,12 @@ impl Engine {
     /// What the manifest says at present.
     #[must_use]
     pub fn manifest(&self) -> Manifest {
-        self.manifest.lock().1.clone()
+        self.health.manifest()
     }
 
     /// Runs something while the manifest's file is not being written.
     pub(crate) fn with_manifest_at_rest<T>(&self, run: impl FnOnce() -> T) -> T {
-        let _manifest = self.manifest.lock();
-        run()
+        self.health.with_manifest_at_rest(run)
     }
 
     /// Up to where readers see.
@@ -112,7 +111,7 @@ impl Engine {
     /// Up to where the Store is complete and durable, as the manifest says.
     #[must_use]
     pub fn checkpoint_lsn(&self) -> Lsn {
-        self.manifest.lock().1.checkpoint.lsn
+        self.health.manifest().checkpoint.lsn
     }
 
     /// Notes that the log is durable up to `durable`, and shows what may be seen.
@@ -134,29 +133,44 @@ impl Engine {
 
     /// The error that stops writes, if one does.
     pub fn check(&self) -> Result<()> {
-        match &*self.failure.lock() {
-            Some(error) => Err(error.clone()),
-            None => Ok(()),
-        }
+        self.health.check()
     }
 
     /// Stops writes for good: the Store cannot take what the log would have to let go.
     pub(crate) fn fail(&self, error: Error) -> Error {
-        let mut failure = self.failure.lock();
-        if failure.is_none() {
-            tracing::error!(%error, "the Store failed: no further write will be accepted");
-        }
-        failure.get_or_insert(error).clone()
+        self.health.fail(error)
     }
 
     /// Writes the manifest durably.
     pub(crate) fn write_manifest(&self, change: impl FnOnce(&mut Manifest)) -> Result<()> {
-        let mut guard = self.manifest.lock();
-        let (file, manifest) = &mut *guard;
-        let mut next = manifest.clone();
-        change(&mut next);
-        file.write(&next)?;
-        *manifest = next;
-        Ok(())
+        self.health.write_manifest(change)
+    }
+
+    /// Makes everything durable and refuses every later write. The manifest keeps up to where the
+    /// log goes, so that nothing of it can go missing unnoticed.
+    ///
+    /// Errors as of [`Log::close`]; what was acknowledged as durable is durable all the same.
+    pub fn close(&self) -> Result<()> {
+        self.log.close()?;
+        self.advance(self.log.durable_lsn());
+        self.note_durable()
+    }
+
+    /// Up to where records are durable and will not be taken back.
+    fn settled_lsn(&self) -> Lsn {
+        let durable = self.log.durable_lsn();
+        if self.replicated { durable.min(self.log.commit_lsn()) } else { durable }
+    }
+
+    /// Notes in the manifest up to where the log goes, if it does not say so already.
+    fn note_durable(&self) -> Result<()> {
+        let settled = self.settled_lsn();
+        if self.manifest().committed >= settled {
+            return Ok(());
+        }
+        self.write_manifest(|manifest| manifest.committed = settled)
     }
 }
+
+#[cfg(test)]
+mod tests;

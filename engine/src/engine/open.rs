@@ -1,6 +1,6 @@
 //! Opening a database: the manifest says up to where the Store is complete, the log says the rest.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use mainstay_wal::disk::{Disk, DiskLock};
@@ -12,11 +12,12 @@ use parking_lot::Mutex;
 
 use super::Engine;
 use super::checkpoint::CheckpointStep;
+use super::health::Health;
 use crate::error::{Error, Result};
 use crate::options::Options;
 use crate::replicated::ClusterId;
 use crate::state::State;
-use crate::store::{self, Store, StoreKind, StorePlace};
+use crate::store::{self, StoreKind, StorePlace, WatchedStore};
 use crate::visibility::Visibility;
 
 /// What opening a database found and did.
@@ -115,51 +116,48 @@ impl Engine {
         opened: OpenedLog,
         created: bool,
     ) -> Result<Engine> {
-        let OpenedLog { log, manifest_file, mut manifest, recovery } = opened;
-        // The Store may hold anything up to here, and that was committed.
-        let committed = manifest.checkpoint.lsn.max(manifest.committed);
-        log.set_commit_lsn(committed);
-        if log.end().lsn < committed {
+        let OpenedLog { log, manifest_file, manifest, recovery } = opened;
+        let first_lsn = log.first_lsn();
+        if manifest.checkpoint == LogId::ZERO && first_lsn > Lsn(1) {
             return Err(mainstay_wal::Error::Corrupt {
                 file: mainstay_wal::segment::DIRECTORY.to_owned(),
                 segment: None,
                 offset: 0,
-                lsn: log.end().lsn.next(),
-                reason: format!("it ends, but everything up to LSN {committed} was durable"),
+                lsn: Lsn(1),
+                reason: format!("it begins with LSN {first_lsn}, but nothing is checkpointed"),
             }
             .into());
         }
-        let mut manifest_file = manifest_file;
+        // The Store may hold anything up to here, and that was committed.
+        log.set_commit_lsn(manifest.checkpoint.lsn.max(manifest.committed));
         let kind = store_kind(&manifest, options.store)?;
-        let place =
-            StorePlace { disk: &disk, root: root.as_deref(), directory: &manifest.store_directory };
-        let (store, rebuilt) = match open_store(kind, place, &options, &manifest) {
-            Ok(store) => (store, None),
+        let health = Arc::new(Health::new(manifest_file, manifest));
+        let place = (&disk, root.as_deref());
+        let (opened, rebuilt) = match open_state(kind, place, &options, &health.manifest()) {
+            Ok(opened) => (opened, None),
             Err(error) => {
-                let rebuild = Rebuild { disk: &disk, log: &log, file: &mut manifest_file };
-                let rebuilt = rebuild.move_aside(&mut manifest, error)?;
-                let directory = &manifest.store_directory;
-                let place = StorePlace { disk: &disk, root: root.as_deref(), directory };
-                (open_store(kind, place, &options, &manifest)?, Some(rebuilt))
+                let rebuilt = Rebuild { disk: &disk, log: &log, health: &health }.move_aside(error)?;
+                (open_state(kind, place, &options, &health.manifest())?, Some(rebuilt))
             }
         };
+        let (store, state) = opened;
+        store.watch(&health);
+        let manifest = health.manifest();
         let base = manifest.checkpoint.lsn;
         let replicated = manifest.replicated;
-        let state_options = options.state_options();
         let engine = Engine {
-            state: Arc::new(State::open(store.clone(), base, state_options)?),
+            state,
             disk,
             root,
             options,
             log,
             store,
-            manifest: Mutex::new((manifest_file, manifest)),
+            health,
             append: Mutex::new(()),
             replicated,
             visibility: Visibility::default(),
             shown: Arc::default(),
             checkpoint: Mutex::default(),
-            failure: Mutex::default(),
             recovery: Recovery {
                 created,
                 log: recovery,
@@ -196,6 +194,7 @@ impl Engine {
         if !self.replicated {
             self.log.set_commit_lsn(self.log.durable_lsn());
         }
+        self.note_durable()?;
         Ok(self)
     }
 }
@@ -247,57 +246,62 @@ pub(crate) fn store_kind(manifest: &Manifest, requested: Option<StoreKind>) -> R
     }
 }
 
-/// Before the first checkpoint the Store's content does not matter: an empty one is made.
-fn open_store(
+/// The Store with the state over it. Before the first checkpoint its content does not matter: an
+/// empty one is made.
+fn open_state(
     kind: StoreKind,
-    place: StorePlace<'_>,
+    (disk, root): (&Arc<dyn Disk>, Option<&Path>),
     options: &Options,
     manifest: &Manifest,
-) -> Result<Arc<dyn Store>> {
+) -> Result<(Arc<WatchedStore>, Arc<State>)> {
+    if manifest.store_damaged {
+        return Err(store::damaged(kind.name(), "be opened", "it was found damaged before"));
+    }
+    let directory = &manifest.store_directory;
+    let place = StorePlace { disk, root, directory };
     let create = manifest.checkpoint == LogId::ZERO;
     if create {
-        store::destroy(&**place.disk, place.directory)?;
+        store::destroy(&**disk, directory)?;
     }
     let store = store::open_store(kind, place, options.store_cache_bytes, create)?;
     let (applied, checkpoint) = (store.applied()?, manifest.checkpoint.lsn);
     if applied < checkpoint {
-        return Err(Error::Store {
-            kind: kind.name(),
-            operation: "open",
-            reason: format!("it ends at LSN {applied}, below the checkpoint at {checkpoint}")
-                .into(),
-            damaged: true,
-        });
+        let reason = format!("it ends at LSN {applied}, below the checkpoint at {checkpoint}");
+        return Err(store::damaged(kind.name(), "be opened", reason));
     }
-    Ok(store)
+    let store = Arc::new(WatchedStore::new(store, directory));
+    let state = State::open(store.clone(), checkpoint, options.state_options())?;
+    Ok((store, Arc::new(state)))
 }
 
 /// Replaces a damaged Store by an empty one, if the log holds everything that was in it.
 struct Rebuild<'a> {
     disk: &'a Arc<dyn Disk>,
     log: &'a Log,
-    file: &'a mut ManifestFile,
+    health: &'a Health,
 }
 
 impl Rebuild<'_> {
-    fn move_aside(self, manifest: &mut Manifest, error: Error) -> Result<Rebuilt> {
-        if !matches!(error, Error::Store { damaged: true, .. }) {
+    fn move_aside(self, error: Error) -> Result<Rebuilt> {
+        let Error::Store { kind, operation, reason, damaged: true } = &error else {
             return Err(error);
-        }
+        };
+        let reason = format!("the {kind} Store cannot {operation}: {reason}");
         let first_lsn = self.log.first_lsn();
         if first_lsn > Lsn(1) {
             tracing::error!(%error, "the Store is damaged and the log does not reach back to its beginning");
-            return Err(Error::CannotRebuild { reason: error.to_string(), first_lsn });
+            return Err(Error::CannotRebuild { reason, first_lsn });
         }
         tracing::warn!(%error, "the Store is damaged and is rebuilt from the log");
-        let old = manifest.store_directory.clone();
-        manifest.store_directory = next_directory(&old);
-        manifest.checkpoint = LogId::ZERO;
-        manifest.checkpoint_chain = Chain::EMPTY;
-        self.file.write(manifest)?;
+        let old = self.health.manifest().store_directory;
+        self.health.write_manifest(|manifest| {
+            manifest.store_directory = next_directory(&old);
+            manifest.checkpoint = LogId::ZERO;
+            manifest.checkpoint_chain = Chain::EMPTY;
+            manifest.store_damaged = false;
+        })?;
         let moved_to = format!("damaged-{old}");
         let moved = self.disk.rename(&old, &moved_to).and_then(|()| self.disk.sync_directory(""));
-        let reason = error.to_string();
         match moved {
             Ok(()) => Ok(Rebuilt { reason, moved_to }),
             // The manifest names another directory already: the old one is only in the way.

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::keyspace::KeyspaceId;
 use crate::record::MAX_KEY_BYTES;
 use crate::state::{State, StateOptions};
-use crate::store::{self, Store, StoreOp, StorePlace};
+use crate::store::{self, Store, StoreOp, StorePlace, WatchedStore};
 
 /// Operations of one step of a checkpoint into the new Store.
 const OPS_PER_STEP: usize = 1000;
@@ -26,7 +26,7 @@ const OPS_PER_STEP: usize = 1000;
 pub struct ImageBuilder {
     cluster: ClusterId,
     directory: String,
-    store: Arc<dyn Store>,
+    store: Arc<WatchedStore>,
     state_options: StateOptions,
     next_chunk: u64,
     entries: u64,
@@ -216,6 +216,7 @@ impl ReplicaEngine {
             StorePlace { disk: &engine.disk, root: engine.root.as_deref(), directory: &directory };
         let cache_bytes = engine.options.store_cache_bytes;
         let store = store::open_store(manifest.store_kind.parse()?, place, cache_bytes, true)?;
+        let store = Arc::new(WatchedStore::new(store, &directory));
         let guard = Arc::new(());
         *building = Arc::downgrade(&guard);
         Ok(ImageBuilder {
@@ -266,6 +267,7 @@ impl ReplicaEngine {
         let replaced = self.manifest().store_directory;
         let switched = self.switch(&directory, &complete);
         switched.map_err(|error| self.engine.fail(error))?;
+        store.watch(&self.engine.health);
         drop(std::mem::replace(&mut self.engine.state, state));
         let old = std::mem::replace(&mut self.engine.store, store);
         // If a snapshot still reads it, the next opening removes it.
@@ -287,6 +289,7 @@ impl ReplicaEngine {
             .map_err(|error| mainstay_wal::Error::io("sync", disk.describe(), error))?;
         self.engine.write_manifest(|manifest| {
             directory.clone_into(&mut manifest.store_directory);
+            manifest.store_damaged = false;
             manifest.checkpoint = *end;
             manifest.checkpoint_chain = *chain;
             manifest.reset = Some(*epoch);

@@ -153,7 +153,7 @@ impl ReplicaEngine {
             manifest.replicated = true;
             manifest.cluster_id = cluster.0;
         })?;
-        Ok(engine.log.close()?)
+        engine.close()
     }
 
     /// What opening found and did.
@@ -439,7 +439,7 @@ impl ReplicaEngine {
 
     /// Makes everything durable and refuses every later write, as [`Log::close`] does.
     pub fn close(&self) -> Result<()> {
-        Ok(self.log().close()?)
+        self.engine.close()
     }
 
     /// Removes the Stores that are not this node's: of images that were not installed, and of what

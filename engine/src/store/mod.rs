@@ -17,6 +17,7 @@ mod sled;
 pub mod testing;
 #[cfg(any(feature = "sled", feature = "lsm"))]
 mod wall;
+mod watched;
 
 use std::fmt;
 use std::ops::Bound;
@@ -33,6 +34,7 @@ pub use self::lsm::{LsmOptions, LsmStore};
 pub use self::sled::{SledOptions, SledStore};
 pub use kind::{StoreKind, StorePlace, destroy, open_store, open_store_read_only};
 pub use memory::MemoryStore;
+pub(crate) use watched::WatchedStore;
 
 /// One change that a checkpoint asks of a Store.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -132,6 +134,6 @@ fn failed(kind: &'static str, operation: &'static str, reason: impl fmt::Display
 }
 
 /// An error of a Store whose content is damaged, so that it must be rebuilt.
-fn damaged(kind: &'static str, operation: &'static str, reason: impl fmt::Display) -> Error {
+pub(crate) fn damaged(kind: &'static str, operation: &'static str, reason: impl fmt::Display) -> Error {
     Error::Store { kind, operation, reason: reason.to_string().into(), damaged: true }
 }

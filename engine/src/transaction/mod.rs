@@ -67,8 +67,9 @@ pub struct Transaction<C: Commit = Committer> {
 }
 
 impl<C: Commit> Transaction<C> {
-    /// Begins a transaction on what is visible now.
-    pub(crate) fn begin(state: &Arc<State>, committer: C) -> Self {
+    /// Begins a transaction on what is visible now, for whoever steps an engine;
+    /// [`Db::transaction`](crate::Db::transaction) is the same for a database.
+    pub fn begin(state: &Arc<State>, committer: C) -> Self {
         Transaction {
             committer,
             snapshot: state.snapshot(),

@@ -8,7 +8,7 @@ use mainstay_wal::manifest::Manifest;
 use mainstay_wal::scan::{Fault, LogScan, ScanOptions, scan_log, scan_segments};
 use mainstay_wal::{Error, Lsn};
 
-use super::{VerifyFault, VerifyReport, checkpointed};
+use super::{VerifyFault, VerifyReport};
 use crate::bytes::Key;
 use crate::engine::Engine;
 use crate::error::Result;
@@ -57,8 +57,8 @@ impl Scanned {
 /// Reads every record of a log, and decodes those up to `upto`.
 pub(super) fn scan(disk: &dyn Disk, manifest: Option<&Manifest>, upto: Lsn) -> Result<Scanned> {
     let segments = scan_segments(disk, manifest.map(|manifest| manifest.database_id))?;
-    let checkpoint = manifest.and_then(checkpointed);
-    let options = ScanOptions { checkpoint, keep_going: true, ..ScanOptions::default() };
+    let known = manifest.map(ScanOptions::of).unwrap_or_default();
+    let options = ScanOptions { keep_going: true, ..known };
     let mut found = Scanned { segments: segments.extents().len() as u64, ..Scanned::default() };
     let scan = scan_log(disk, &segments, options, &mut |_, group| {
         for frame in Frames::new(group.frames).map_while(std::result::Result::ok) {

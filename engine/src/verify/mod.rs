@@ -21,7 +21,7 @@ use std::sync::Arc;
 use mainstay_wal::disk::{Disk, FileDisk, Open};
 use mainstay_wal::history::EpochHistory;
 use mainstay_wal::manifest::{self, Manifest, SLOT_BYTES};
-use mainstay_wal::scan::{Checkpointed, Fault, Verdict};
+use mainstay_wal::scan::{Fault, Verdict};
 use mainstay_wal::{Chain, LogId, Lsn};
 
 use crate::bytes::Key;
@@ -197,6 +197,10 @@ pub fn verify_disk(disk: Arc<dyn Disk>, root: Option<&Path>) -> Result<VerifyRep
     let Some(manifest) = manifest else { return Ok(report) };
     report.checkpoint_lsn = manifest.checkpoint.lsn;
     report.store_kind.clone_from(&manifest.store_kind);
+    if manifest.store_damaged {
+        let reason = "it was found damaged while it was in use; opening rebuilds it".to_owned();
+        report.faults.push(VerifyFault::Store { reason });
+    }
     if manifest.checkpoint != LogId::ZERO {
         content::check_closed(&disk, root, &manifest, &writes, &mut report);
     }
@@ -218,12 +222,6 @@ impl Engine {
         content::check_open(self, &snapshot, &writes, &mut report);
         Ok(report)
     }
-}
-
-/// The checkpoint of a manifest, as the log is checked against it.
-fn checkpointed(manifest: &Manifest) -> Option<Checkpointed> {
-    let (log_id, chain) = (manifest.checkpoint, manifest.checkpoint_chain);
-    (log_id != LogId::ZERO).then_some(Checkpointed { log_id, chain })
 }
 
 /// Reads both slots of the manifest. Gives the newer one that is whole.

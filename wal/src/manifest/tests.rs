@@ -24,8 +24,9 @@ fn a_slot_comes_back() {
     };
     let reset = EpochEntry { epoch: Epoch(3), start_lsn: Lsn(17), chain_at_start: Chain(1) };
     let installing = Manifest { reset: Some(reset), ..manifest() };
+    let damaged = Manifest { store_damaged: true, ..manifest() };
     let empty = Manifest::new(DatabaseId(1), Incarnation(2), "", "");
-    for manifest in [manifest(), longest, installing, empty] {
+    for manifest in [manifest(), longest, installing, damaged, empty] {
         let bytes = manifest.encode(8);
         assert_eq!(bytes.len(), SLOT_BYTES);
         assert_eq!(Manifest::decode(&bytes), Ok((8, manifest)));
@@ -57,7 +58,7 @@ fn fields_that_cannot_be_are_refused_though_the_checksum_is_right() {
     assert!(patched(VOTE, &[1; 8]).is_ok());
     assert_eq!(patched(VERSION, &2u32.to_le_bytes()), Err(ManifestError::Version(2)));
     let cases: [(usize, &[u8]); 9] = [
-        (FLAGS, &8u32.to_le_bytes()),
+        (FLAGS, &16u32.to_le_bytes()),
         (FLAGS, &7u32.to_le_bytes()),
         (RESET_EPOCH_START, &[1]),
         (STORE_KIND_LENGTH, &3u32.to_le_bytes()),

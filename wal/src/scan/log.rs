@@ -8,20 +8,35 @@ use crate::error::{Error, Result};
 use crate::group::{GROUP_HEADER_BYTES, GroupHeader};
 use crate::history::{EpochEntry, EpochHistory};
 use crate::ids::{Chain, Epoch, LogId, Lsn, Position};
+use crate::manifest::Manifest;
 use crate::segment;
 
 /// What to look at, and what is known already.
 #[derive(Copy, Clone, Debug, Default)]
 pub struct ScanOptions {
-    /// The Store's checkpoint, as the manifest has it. The log was durable up to there, and must
-    /// hold that record.
+    /// The Store's checkpoint, as the manifest has it. The log was durable up to there, must hold
+    /// that record, and may not begin behind the next; if nothing is checkpointed, not behind LSN
+    /// 1. `None` if there is no manifest to tell.
     pub checkpoint: Option<Checkpointed>,
+    /// Every record up to here was durable, as the manifest has it. [`Lsn::ZERO`]: that is unknown.
+    pub durable: Lsn,
     /// Segments that end before this record are checked by their headers only. [`Lsn::ZERO`]: none
     /// is.
     pub skip_below: Lsn,
     /// Go on behind damage, and show what can be read: also records that a damaged segment had cut
     /// off, because nothing tells that any more. Otherwise the scan ends with the first fault.
     pub keep_going: bool,
+}
+
+impl ScanOptions {
+    /// What a manifest knows of the log beside it.
+    #[must_use]
+    pub fn of(manifest: &Manifest) -> ScanOptions {
+        let (log_id, chain) = (manifest.checkpoint, manifest.checkpoint_chain);
+        let checkpoint = Some(Checkpointed { log_id, chain });
+        let durable = manifest.committed.max(log_id.lsn);
+        ScanOptions { checkpoint, durable, ..ScanOptions::default() }
+    }
 }
 
 /// A record that the log is known to hold.
@@ -173,7 +188,7 @@ impl Walk<'_> {
         let (first, last) = (first.header, last.header);
         self.scan.first_lsn = first.first_lsn;
         // The last segment's header was written when everything before it was durable.
-        self.scan.durable_upto = last.first_lsn.previous();
+        self.scan.durable_upto = last.first_lsn.previous().max(self.options.durable);
         if let Some(Checkpointed { log_id, .. }) = self.options.checkpoint {
             self.scan.durable_upto = self.scan.durable_upto.max(log_id.lsn);
             if first.first_lsn > log_id.lsn.next() {
@@ -368,8 +383,12 @@ impl Walk<'_> {
         if let Some(end) = extent.end {
             return Some(format!("the next segment begins behind LSN {}", end.last_lsn));
         }
-        let checkpoint = self.options.checkpoint?.log_id.lsn;
-        (checkpoint >= lsn).then(|| format!("LSN {checkpoint} is checkpointed"))
+        let ScanOptions { checkpoint, durable, .. } = self.options;
+        let checkpoint = checkpoint.map_or(Lsn::ZERO, |checkpoint| checkpoint.log_id.lsn);
+        if checkpoint >= lsn {
+            return Some(format!("LSN {checkpoint} is checkpointed"));
+        }
+        (durable >= lsn).then(|| format!("the manifest knows of LSN {durable}"))
     }
 
     fn corrupt(
