@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use mainstay::wal::disk::FileDisk;
 use mainstay::wal::manifest::{Manifest, ManifestFile};
 use mainstay::wal::scan::{
-    Fault, LogScan, ScanOptions, ScannedGroup, SegmentExtent, SegmentScan, Verdict,
-    scan_log, scan_segments,
+    Fault, LogScan, ScanOptions, ScannedGroup, SegmentExtent, SegmentScan, Verdict, scan_log,
+    scan_segments,
 };
 use mainstay::wal::{Error, Lsn, segment};
 use serde_json::{Value as Json, json};

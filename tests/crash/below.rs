@@ -17,11 +17,7 @@ impl Below {
     }
 
     fn name(&self, name: &str) -> String {
-        if name.is_empty() {
-            self.directory.clone()
-        } else {
-            format!("{}/{name}", self.directory)
-        }
+        if name.is_empty() { self.directory.clone() } else { format!("{}/{name}", self.directory) }
     }
 }
 

@@ -105,10 +105,11 @@ fn log_points_of_a_workload_and_of_its_recovery() {
         let operations = (1..=disk.operations()).filter(|number| at.is_none_or(|at| at == *number));
         pieces.extend(operations.map(|operation| (seed, operation)));
     }
-    let tally = tally::on_all_cores("crash points of a log", pieces.len() as u64, |piece, tally| {
-        let (seed, operation) = pieces[piece as usize];
-        crash_at(seed, operation, tally);
-    });
+    let tally =
+        tally::on_all_cores("crash points of a log", pieces.len() as u64, |piece, tally| {
+            let (seed, operation) = pieces[piece as usize];
+            crash_at(seed, operation, tally);
+        });
     if seed.is_none() && at.is_none() {
         for what in [
             "appends waited for",

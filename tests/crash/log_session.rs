@@ -112,7 +112,12 @@ impl LogSession {
         self.told.acknowledged = self.told.acknowledged.max(self.log().durable_lsn());
     }
 
-    pub(crate) fn run(&mut self, draw: &mut Draw, operations: usize, tally: &mut Tally) -> Result<()> {
+    pub(crate) fn run(
+        &mut self,
+        draw: &mut Draw,
+        operations: usize,
+        tally: &mut Tally,
+    ) -> Result<()> {
         for _ in 0..operations {
             let what = self.perform(draw)?;
             tally.add(what, 1);

@@ -336,7 +336,9 @@ impl Session {
     ) -> Result<Option<Lsn>> {
         let transaction = transactions::begin(engine);
         let began = transaction.lsn();
-        let value_at = |told: &Told, lsn| told.history.at(lsn).get(&plan.keyspace, &plan.reads).map(<[u8]>::to_vec);
+        let value_at = |told: &Told, lsn| {
+            told.history.at(lsn).get(&plan.keyspace, &plan.reads).map(<[u8]>::to_vec)
+        };
         let read = plan.read(&transaction, place)?;
         assert_eq!(read, value_at(&self.told, began), "what was visible at {began}");
         if let Some((batch, change)) = between {

@@ -106,7 +106,11 @@ impl Subject {
 impl Flip<'_> {
     fn describe(&self) -> String {
         let Flip { subject, file, byte, bit } = self;
-        format!("{}: bit {bit} of byte {byte} of {}", subject.name, subject.files[*file].0.display())
+        format!(
+            "{}: bit {bit} of byte {byte} of {}",
+            subject.name,
+            subject.files[*file].0.display()
+        )
     }
 
     fn write(&self, root: &Path) {

@@ -1,8 +1,6 @@
 //! A transaction of the workload, and what must come of it.
 
-use mainstay_engine::{
-    Batch, Commit, Durability, Engine, Error, KeyspaceRef, Result, Transaction,
-};
+use mainstay_engine::{Batch, Commit, Durability, Engine, Error, KeyspaceRef, Result, Transaction};
 use mainstay_wal::Lsn;
 
 /// Commits into the engine, without waiting.

@@ -19,8 +19,8 @@ use crate::log::Log;
 use crate::manifest::{self, Manifest, ManifestFile};
 use crate::options::LogOptions;
 use crate::scan::{
-    Fault, LogScan, ScanOptions, ScannedGroup, SegmentExtent, SegmentScan,
-    SegmentState, scan_log, scan_segments,
+    Fault, LogScan, ScanOptions, ScannedGroup, SegmentExtent, SegmentScan, SegmentState, scan_log,
+    scan_segments,
 };
 use crate::segment::{self, SegmentHeader};
 

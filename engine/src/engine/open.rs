@@ -136,7 +136,8 @@ impl Engine {
         let (opened, rebuilt) = match open_state(kind, place, &options, &health.manifest()) {
             Ok(opened) => (opened, None),
             Err(error) => {
-                let rebuilt = Rebuild { disk: &disk, log: &log, health: &health }.move_aside(error)?;
+                let rebuilt =
+                    Rebuild { disk: &disk, log: &log, health: &health }.move_aside(error)?;
                 (open_state(kind, place, &options, &health.manifest())?, Some(rebuilt))
             }
         };

@@ -134,6 +134,10 @@ fn failed(kind: &'static str, operation: &'static str, reason: impl fmt::Display
 }
 
 /// An error of a Store whose content is damaged, so that it must be rebuilt.
-pub(crate) fn damaged(kind: &'static str, operation: &'static str, reason: impl fmt::Display) -> Error {
+pub(crate) fn damaged(
+    kind: &'static str,
+    operation: &'static str,
+    reason: impl fmt::Display,
+) -> Error {
     Error::Store { kind, operation, reason: reason.to_string().into(), damaged: true }
 }
