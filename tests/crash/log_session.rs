@@ -49,9 +49,12 @@ impl LogTold {
                 why.push(reason);
                 continue;
             }
-            // A truncation or a reset was asked for when everything was durable.
-            let lost = number == 0 && end < self.acknowledged;
-            assert!(!lost, "{} is acknowledged, the log ends at {end}", self.acknowledged);
+            // A truncation or a reset takes effect whole, or not at all.
+            let least = if number == 0 { self.acknowledged } else { model.last_lsn() };
+            if end < least {
+                why.push(format!("{least} is acknowledged, the log ends at {end}"));
+                continue;
+            }
             model.truncate(end);
             (self.model, self.acknowledged) = (model, end);
             self.check_begin(log, number == 1);
