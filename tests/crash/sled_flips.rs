@@ -187,11 +187,6 @@ fn bit_flips_of_a_directory_with_sled() {
         Subject::new("closed, the log was let go", SHORT, true),
         Subject::new("killed, the log was let go", SHORT, false),
     ];
-    for subject in &subjects {
-        for (name, content) in &subject.files {
-            tally::say(&format!("{} {} {}", subject.name, name.display(), content.len()));
-        }
-    }
     let only = tally::number("MAINSTAY_CRASH_SEED");
     let flips = only.map_or(FLIPS * tally::depth(), |_| 1);
     let tally = tally::on_all_cores("bit flips over sled", flips, |piece, tally| {
