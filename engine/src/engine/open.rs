@@ -34,17 +34,17 @@ pub struct Recovery {
     pub replayed_records: u64,
     /// Bytes of those records.
     pub replayed_bytes: u64,
-    /// Why the Store was rebuilt from the log, if it was, and where the damaged one was put.
+    /// Why the Store was rebuilt from the log, if it was, and where the damaged one is.
     pub rebuilt: Option<Rebuilt>,
 }
 
-/// A Store that was moved aside and rebuilt from the log.
+/// A Store that was given up, and rebuilt from the log in another directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rebuilt {
     /// What was wrong with it.
     pub reason: String,
-    /// Where it is now, relative to the database directory. It can be removed.
-    pub moved_to: String,
+    /// The directory in which it was left, relative to that of the database. It can be removed.
+    pub left_in: String,
 }
 
 /// What opening needs from outside, so that a simulation repeats itself.
@@ -136,8 +136,7 @@ impl Engine {
         let (opened, rebuilt) = match open_state(kind, place, &options, &health.manifest()) {
             Ok(opened) => (opened, None),
             Err(error) => {
-                let rebuilt =
-                    Rebuild { disk: &disk, log: &log, health: &health }.move_aside(error)?;
+                let rebuilt = Rebuild { log: &log, health: &health }.move_aside(error)?;
                 (open_state(kind, place, &options, &health.manifest())?, Some(rebuilt))
             }
         };
@@ -277,7 +276,6 @@ fn open_state(
 
 /// Replaces a damaged Store by an empty one, if the log holds everything that was in it.
 struct Rebuild<'a> {
-    disk: &'a Arc<dyn Disk>,
     log: &'a Log,
     health: &'a Health,
 }
@@ -301,16 +299,7 @@ impl Rebuild<'_> {
             manifest.checkpoint_chain = Chain::EMPTY;
             manifest.store_damaged = false;
         })?;
-        let moved_to = format!("damaged-{old}");
-        let moved = self.disk.rename(&old, &moved_to).and_then(|()| self.disk.sync_directory(""));
-        match moved {
-            Ok(()) => Ok(Rebuilt { reason, moved_to }),
-            // The manifest names another directory already: the old one is only in the way.
-            Err(error) => {
-                tracing::warn!(%old, %error, "the damaged Store stays where it is");
-                Ok(Rebuilt { reason, moved_to: old })
-            }
-        }
+        Ok(Rebuilt { reason, left_in: old })
     }
 }
 
