@@ -171,11 +171,14 @@ fn archive_log(log: &Log, upto: Lsn, archive: &dyn Disk) -> Result<(ArchiveRepor
     Ok((report, hold))
 }
 
-/// Locks an archive to write to it, and gives its first record and its end; `None` if it is empty.
+/// From its first record to its end.
+type Extent = (Lsn, LogPlace);
+
+/// Locks an archive to write to it, and gives what it holds; `None` if it is empty.
 pub(super) fn begin(
     archive: &dyn Disk,
     database_id: DatabaseId,
-) -> Result<(Box<dyn DiskLock>, Option<(Lsn, LogPlace)>)> {
+) -> Result<(Box<dyn DiskLock>, Option<Extent>)> {
     let lock = archive.lock().map_err(|error| match error.kind() {
         std::io::ErrorKind::WouldBlock => {
             unusable(archive.describe(), "somebody else is writing to it just now")
