@@ -277,6 +277,9 @@ impl Reader {
 
 /// Leaves of a run the frames from `first` to `limit`.
 fn cut(mut run: Run, first: Lsn, limit: Lsn) -> Run {
+    if run.first_lsn == first && (first..=limit).contains(&run.last.lsn) {
+        return run;
+    }
     let mut range = run.range.start..run.range.start;
     let mut walk = Frames::trusted(run.frames());
     let mut last = LogId::ZERO;
@@ -341,12 +344,13 @@ impl Cursor {
             Ok(contents) => (contents.last, contents.bytes),
             Err(error) => return Err(self.corrupt(error.lsn, error.to_string())),
         };
+        let (bytes, range) = self.read_ahead.shared(offset, length);
         Ok(Run {
             first_lsn: header.first_lsn,
             last,
             chain_before_group: header.chain_before,
-            range: 0..length,
-            bytes: RunBytes::Read(Arc::new(frames[..length].to_vec())),
+            range,
+            bytes: RunBytes::Read(bytes),
         })
     }
 
