@@ -24,9 +24,33 @@ pub struct Batch {
     /// Changes and requirements added so far, those refused included.
     calls: usize,
     preconditions: Vec<Precondition>,
-    keyspaces: BTreeSet<KeyspaceRef>,
+    keyspaces: Keyspaces,
     largest_value_bytes: usize,
     refused: Option<Error>,
+}
+
+/// The keyspaces that a batch touches. Most batches stay in one: that takes no memory of its own.
+#[derive(Clone, Debug, Default)]
+struct Keyspaces {
+    first: Option<KeyspaceRef>,
+    others: BTreeSet<KeyspaceRef>,
+}
+
+impl Keyspaces {
+    fn add(&mut self, keyspace: &KeyspaceRef) {
+        match &self.first {
+            Some(first) if first == keyspace => {}
+            Some(_) if self.others.contains(keyspace) => {}
+            Some(_) => {
+                self.others.insert(keyspace.clone());
+            }
+            None => self.first = Some(keyspace.clone()),
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &KeyspaceRef> {
+        self.first.iter().chain(&self.others)
+    }
 }
 
 /// What must hold before a batch for it to be applied.
@@ -63,7 +87,7 @@ impl Batch {
             operations: 0,
             calls: 0,
             preconditions: Vec::new(),
-            keyspaces: BTreeSet::new(),
+            keyspaces: Keyspaces::default(),
             largest_value_bytes: 0,
             refused: None,
         }
@@ -128,7 +152,7 @@ impl Batch {
             self.refuse(error);
             return self;
         }
-        self.keyspaces.insert(keyspace.as_keyspace().clone());
+        self.keyspaces.add(keyspace.as_keyspace());
         self.preconditions.push(Precondition {
             keyspace: keyspace.as_keyspace().id(),
             key: Key::from(key),
@@ -190,10 +214,7 @@ impl Batch {
         match fault.or(too_large) {
             Some(error) => self.refuse(error),
             None => {
-                // Most batches stay in one keyspace: do not clone its name each time.
-                if !self.keyspaces.contains(keyspace.as_keyspace()) {
-                    self.keyspaces.insert(keyspace.as_keyspace().clone());
-                }
+                self.keyspaces.add(keyspace.as_keyspace());
                 record::append(&mut self.record, op);
                 self.operations += 1;
             }
@@ -224,8 +245,7 @@ impl Batch {
         if let Some(error) = &self.refused {
             return Err(error.clone());
         }
-        let mut keyspaces = self.keyspaces.iter();
-        match keyspaces.find(|it| it.database() != database || !exists(it.id())) {
+        match self.keyspaces.iter().find(|it| it.database() != database || !exists(it.id())) {
             Some(keyspace) => Err(keyspace.missing()),
             None => Ok(()),
         }

@@ -44,14 +44,15 @@ impl fmt::Display for KeyspaceId {
 pub struct KeyspaceRef {
     database: u64,
     id: KeyspaceId,
-    name: Arc<str>,
+    /// `None` stands for [`DEFAULT_NAME`]: every write copies this, and need not count it.
+    name: Option<Arc<str>>,
 }
 
 impl KeyspaceRef {
     /// Made by [`State::keyspace_ref`](crate::state::State::keyspace_ref) alone, which knows its
     /// own number.
     pub(crate) fn new(database: u64, id: KeyspaceId, name: &str) -> Self {
-        KeyspaceRef { database, id, name: Arc::from(name) }
+        KeyspaceRef { database, id, name: (name != DEFAULT_NAME).then(|| Arc::from(name)) }
     }
 
     /// The keyspace's number.
@@ -63,7 +64,7 @@ impl KeyspaceRef {
     /// The keyspace's name.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.name
+        self.name.as_deref().unwrap_or(DEFAULT_NAME)
     }
 
     /// The number that tells open databases of this process apart.
@@ -74,7 +75,7 @@ impl KeyspaceRef {
 
     /// The error for a handle that does not fit.
     pub(crate) fn missing(&self) -> Error {
-        Error::NoSuchKeyspace { name: self.name.to_string() }
+        Error::NoSuchKeyspace { name: self.name().to_owned() }
     }
 }
 

@@ -5,6 +5,7 @@
 //! nothing does, each end goes on with what the other has left.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::Arc;
 
 use mainstay_wal::Lsn;
@@ -12,11 +13,11 @@ use mainstay_wal::Lsn;
 use crate::bytes::{Key, Value};
 use crate::error::Result;
 use crate::keyspace::KeyspaceId;
-use crate::memtable::{Entry, Side};
+use crate::memtable::{KeyState, Side};
 use crate::snapshot::Snapshot;
 use crate::span::{self, Span};
 use crate::state::{UndoLayer, View};
-use crate::store::Store;
+use crate::store::{Store, StoreIter};
 
 /// Keys looked at for the first piece: few, since many ranges are read no further than that.
 const FIRST_PIECE_KEYS: usize = 16;
@@ -45,6 +46,30 @@ pub struct Range {
     /// What the memtables have removed, newest memtable first. It does not change: all of it is in
     /// the past.
     removed: Option<Vec<Vec<Span>>>,
+    source: Source,
+}
+
+/// Where the pieces of a range come from.
+#[derive(Default)]
+enum Source {
+    /// Nothing was read yet.
+    #[default]
+    Unknown,
+    /// No memtable has anything in what was not read yet: this reads the Store, which is all that
+    /// is left to read, from where the last piece ended.
+    Store(StoreIter),
+    /// The memtables too.
+    Merged,
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Source::Unknown => "Unknown",
+            Source::Store(_) => "Store",
+            Source::Merged => "Merged",
+        })
+    }
 }
 
 impl Range {
@@ -58,6 +83,7 @@ impl Range {
             piece_keys: FIRST_PIECE_KEYS,
             error: None,
             removed: None,
+            source: Source::Unknown,
         }
     }
 
@@ -91,15 +117,31 @@ impl Range {
         let at = self.snapshot.lsn();
         let view = self.snapshot.view()?;
         let state = self.snapshot.state();
+        if matches!(self.source, Source::Unknown) {
+            self.source = choose_source(&**state.store(), &view, self.keyspace, &self.middle, at)?;
+        }
         let removed = match &self.removed {
             // A finished checkpoint may have taken memtables out of the view.
             Some(removed) if removed.len() == view.memtables.len() => removed,
             _ => self.removed.insert(removed_spans(&view, self.keyspace, &self.middle, at)),
         };
         let sources = Sources { store: &**state.store(), view: &view, removed, at };
+        let mut stretch = Stretch::new(self.keyspace, &self.middle, side, self.piece_keys);
         let layers = || state.layers_past(at);
-        let piece =
-            sources.read(self.keyspace, self.middle.clone(), side, self.piece_keys, layers)?;
+        let piece = match &mut self.source {
+            Source::Store(entries) => {
+                let stored = sources.take_stored(&mut **entries, &mut stretch)?;
+                let layers = layers();
+                let merges = !layers.is_empty();
+                let piece = sources.finish(stretch, Vec::new(), stored, layers);
+                if merges {
+                    // Where they end earlier, some of what was taken must be taken again.
+                    self.source = Source::Merged;
+                }
+                piece
+            }
+            _ => sources.read(stretch, layers)?,
+        };
         // Only now is it certain that no layer was gone when it was looked for.
         self.snapshot.check()?;
         Ok(piece)
@@ -158,6 +200,24 @@ impl DoubleEndedIterator for Range {
 
 impl std::iter::FusedIterator for Range {}
 
+/// The Store alone, where no memtable has anything.
+///
+/// A piece may then give out what was read ahead when an earlier one was read: no later checkpoint
+/// brings anything that the range must see, and what it takes away it keeps in its layer first.
+fn choose_source(
+    store: &dyn Store,
+    view: &View,
+    keyspace: KeyspaceId,
+    within: &Span,
+    at: Lsn,
+) -> Result<Source> {
+    if view.memtables.iter().any(|memtable| memtable.concerns(keyspace, within, at)) {
+        return Ok(Source::Merged);
+    }
+    let (lower, upper) = within.bounds();
+    Ok(Source::Store(store.range(keyspace, lower, upper)?))
+}
+
 /// Every entry of a keyspace at the end of a view over a Store that nobody looks at with older
 /// eyes.
 pub(crate) fn newest_entries(
@@ -171,7 +231,8 @@ pub(crate) fn newest_entries(
     let mut entries = Vec::new();
     let mut rest = Span::all();
     while !rest.is_empty() {
-        let piece = sources.read(keyspace, rest, Side::Front, LAST_PIECE_KEYS, Vec::new)?;
+        let stretch = Stretch::new(keyspace, &rest, Side::Front, LAST_PIECE_KEYS);
+        let piece = sources.read(stretch, Vec::new)?;
         entries.extend(piece.entries);
         rest = piece.rest;
     }
@@ -200,32 +261,47 @@ struct Piece {
 }
 
 impl Sources<'_> {
-    /// Resolves the next stretch of `within`, looking at up to `limit` keys of each source.
+    /// Resolves the next stretch, looking at up to its limit of keys of each source.
     ///
     /// Every source that stops before the end narrows the stretch for those that follow. `layers`
     /// is called after the Store was read.
     fn read(
         &self,
-        keyspace: KeyspaceId,
-        within: Span,
-        side: Side,
-        limit: usize,
+        mut stretch: Stretch,
         layers: impl FnOnce() -> Vec<Arc<UndoLayer>>,
     ) -> Result<Piece> {
-        let mut stretch = Stretch { span: within.clone(), side };
-        let mut found: Vec<Entry> = Vec::new();
+        let Stretch { keyspace, side, limit, .. } = stretch;
+        let mut found: Vec<KeyState> = Vec::new();
         for (position, memtable) in self.view.memtables.iter().enumerate() {
             let chunk = memtable.chunk(keyspace, &stretch.span, self.at, side, limit);
             stretch.stop_at(chunk.stopped_at.as_ref());
-            let seen = |entry: &Entry| !self.is_removed(position, &entry.0);
+            let seen = |entry: &KeyState| !self.is_removed(position, &entry.0);
             found.extend(chunk.entries.into_iter().filter(seen));
         }
-        let stored = self.read_store(keyspace, &mut stretch, limit)?;
+        let stored = self.read_store(&mut stretch)?;
+        Ok(self.finish(stretch, found, stored, layers()))
+    }
+
+    /// Makes a piece of what memtables and Store have.
+    fn finish(
+        &self,
+        mut stretch: Stretch,
+        mut found: Vec<KeyState>,
+        stored: Vec<KeyState>,
+        layers: Vec<Arc<UndoLayer>>,
+    ) -> Piece {
+        let Stretch { keyspace, side, limit, .. } = stretch;
+        let there = |(key, value): KeyState| Some((key, value?));
+        if found.is_empty() && layers.is_empty() {
+            // Most ranges: all of it is in the Store, in order and within the stretch.
+            let entries = stored.into_iter().filter_map(there).collect();
+            return Piece { entries, rest: stretch.rest() };
+        }
         let memtables = self.view.memtables.len();
-        for layer in layers() {
+        for layer in layers {
             let chunk = layer.chunk(keyspace, &stretch.span, side, limit);
             stretch.stop_at(chunk.stopped_at.as_ref());
-            let seen = |entry: &Entry| !self.is_removed(memtables, &entry.0);
+            let seen = |entry: &KeyState| !self.is_removed(memtables, &entry.0);
             found.extend(chunk.entries.into_iter().filter(seen));
         }
         found.extend(stored);
@@ -237,18 +313,13 @@ impl Sources<'_> {
         }
         found.dedup_by(|later, first| later.0 == first.0);
         found.retain(|(key, _)| stretch.span.contains(key));
-        let entries = found.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
-        Ok(Piece { entries, rest: stretch.rest_of(within) })
+        let entries = found.into_iter().filter_map(there).collect();
+        Piece { entries, rest: stretch.rest() }
     }
 
     /// The Store's entries in the stretch that no memtable has removed. Those of removed ranges are
     /// stepped over, where a range reaches over the beginning of the stretch.
-    fn read_store(
-        &self,
-        keyspace: KeyspaceId,
-        stretch: &mut Stretch,
-        limit: usize,
-    ) -> Result<Vec<Entry>> {
+    fn read_store(&self, stretch: &mut Stretch) -> Result<Vec<KeyState>> {
         let mut span = stretch.span.clone();
         for removed in self.removed {
             step_over(&mut span, stretch.side, removed);
@@ -257,8 +328,18 @@ impl Sources<'_> {
             }
         }
         let (lower, upper) = span.bounds();
-        let mut entries = self.store.range(keyspace, lower, upper)?;
-        let mut found = Vec::new();
+        let mut entries = self.store.range(stretch.keyspace, lower, upper)?;
+        self.take_stored(&mut *entries, stretch)
+    }
+
+    /// The next entries of the Store that no memtable has removed.
+    fn take_stored(
+        &self,
+        entries: &mut dyn DoubleEndedIterator<Item = Result<(Key, Value)>>,
+        stretch: &mut Stretch,
+    ) -> Result<Vec<KeyState>> {
+        let limit = stretch.limit;
+        let mut found = Vec::with_capacity(limit.min(LAST_PIECE_KEYS));
         let mut bytes = 0;
         for looked_at in 1.. {
             let entry = match stretch.side {
@@ -317,11 +398,20 @@ fn step_over(span: &mut Span, side: Side, removed: &[Span]) {
 
 /// The stretch that is being resolved.
 struct Stretch {
+    keyspace: KeyspaceId,
+    whole: Span,
     span: Span,
     side: Side,
+    /// How many keys of each source are looked at.
+    limit: usize,
 }
 
 impl Stretch {
+    /// A stretch that is the whole until a source stops it.
+    fn new(keyspace: KeyspaceId, whole: &Span, side: Side, limit: usize) -> Stretch {
+        Stretch { keyspace, whole: whole.clone(), span: whole.clone(), side, limit }
+    }
+
     /// A source has looked no further than `key`.
     fn stop_at(&mut self, key: Option<&Key>) {
         match (key, self.side) {
@@ -332,7 +422,8 @@ impl Stretch {
     }
 
     /// What of the whole lies behind the stretch.
-    fn rest_of(self, whole: Span) -> Span {
+    fn rest(self) -> Span {
+        let whole = self.whole;
         match self.side {
             Side::Front => {
                 let lower = self.span.upper.clone().or_else(|| whole.upper.clone());

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::keyspace::KeyspaceRef;
 use crate::options::Options;
 use crate::snapshot::Snapshot;
-use crate::state::{State, StateOptions};
+use crate::state::{Replay, State, StateOptions};
 use crate::store::{StorePlace, open_store_read_only};
 
 /// A database opened for reading alone. No byte of its directory is changed, and nothing is written
@@ -55,9 +55,11 @@ impl ReadOnlyDb {
             StateOptions { memtable_bytes: usize::MAX, snapshot_bytes: options.snapshot_bytes() };
         let state = Arc::new(State::open(store, base, state_options)?);
         let mut reader = log.reader(base.next(), Bound::Durable)?;
+        let mut replay = Replay::default();
         while let Some(frame) = reader.next_frame()? {
-            state.apply(frame.header.lsn, frame.payload)?;
+            state.replay(&mut replay, frame.header.lsn, frame.payload)?;
         }
+        state.settle(&mut replay);
         state.set_visible(state.last_applied_lsn());
         Ok(ReadOnlyDb { state, log })
     }

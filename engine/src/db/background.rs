@@ -1,14 +1,18 @@
 //! The thread that makes checkpoints.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
-use super::Inner;
+use super::{Inner, now};
 use crate::engine::{CheckpointStep, Engine};
 use crate::error::Result;
+
+/// How much of the first checkpoint is measured.
+const FIRST_MEASURED: Duration = Duration::from_millis(200);
 
 /// Wakes the thread, and ends it.
 #[derive(Debug, Default)]
@@ -19,31 +23,56 @@ pub(super) struct Background {
 
 #[derive(Debug, Default)]
 struct Signal {
-    state: Mutex<SignalState>,
+    /// Whether there is something that the thread has not looked at yet. Writes that find it set
+    /// need do nothing: the thread looks after it has cleared this.
+    raised: AtomicBool,
+    stopped: Mutex<bool>,
     changed: Condvar,
 }
 
-#[derive(Debug, Default)]
-struct SignalState {
-    raised: bool,
-    stopped: bool,
+impl Signal {
+    fn raise(&self) {
+        if !self.raised.swap(true, Ordering::AcqRel) {
+            // The thread is either before its look at `raised`, or waits to be notified.
+            drop(self.stopped.lock());
+            self.changed.notify_one();
+        }
+    }
+
+    fn stop(&self) {
+        *self.stopped.lock() = true;
+        self.changed.notify_one();
+    }
+
+    fn is_stopped(&self) -> bool {
+        *self.stopped.lock()
+    }
+
+    /// Sleeps until it is raised. False if the thread must end.
+    fn wait(&self) -> bool {
+        let mut stopped = self.stopped.lock();
+        loop {
+            if *stopped {
+                return false;
+            }
+            if self.raised.swap(false, Ordering::AcqRel) {
+                return true;
+            }
+            self.changed.wait(&mut stopped);
+        }
+    }
 }
 
 impl Background {
     /// Wakes the thread if a memtable is frozen.
     pub(super) fn checkpoint_if_needed(&self, engine: &Engine) {
         if engine.options.background && engine.state().frozen_count() > 0 {
-            let mut state = self.signal.state.lock();
-            if !state.raised {
-                state.raised = true;
-                self.signal.changed.notify_one();
-            }
+            self.signal.raise();
         }
     }
 
     pub(super) fn stop(&self) {
-        self.signal.state.lock().stopped = true;
-        self.signal.changed.notify_one();
+        self.signal.stop();
         let thread = self.thread.lock().take();
         if let Some(thread) = thread
             && thread.thread().id() != std::thread::current().id()
@@ -68,14 +97,7 @@ pub(super) fn spawn(inner: &Arc<Inner>) -> Result<()> {
 }
 
 fn run(weak: &Weak<Inner>, signal: &Signal) {
-    loop {
-        let mut state = signal.state.lock();
-        signal.changed.wait_while(&mut state, |state| !state.raised && !state.stopped);
-        state.raised = false;
-        if state.stopped {
-            return;
-        }
-        drop(state);
+    while signal.wait() {
         let Some(inner) = weak.upgrade() else { return };
         if !work(&inner, signal) {
             return;
@@ -88,15 +110,23 @@ fn work(inner: &Inner, signal: &Signal) -> bool {
     let mut started = now();
     let mut frozen = inner.engine.state().frozen_bytes();
     loop {
-        if signal.state.lock().stopped {
+        if signal.is_stopped() {
             return false;
         }
         match inner.engine.checkpoint_step() {
-            Ok(CheckpointStep::Working) => {}
+            Ok(CheckpointStep::Working) if inner.pressure.is_measured() => {}
+            Ok(CheckpointStep::Working) => {
+                // Until the first one is complete, its beginning must do.
+                let took = now().duration_since(started);
+                if took >= FIRST_MEASURED {
+                    inner.pressure.measured(inner.engine.moved_bytes() as u64, took);
+                }
+            }
             Ok(CheckpointStep::Done(_)) => {
                 let left = inner.engine.state().frozen_bytes();
                 let freed = frozen.saturating_sub(left) as u64;
                 inner.pressure.measured(freed, now().duration_since(started));
+                inner.pressure.relieve();
                 (started, frozen) = (now(), left);
             }
             Ok(CheckpointStep::Idle) => return true,
@@ -107,9 +137,4 @@ fn work(inner: &Inner, signal: &Signal) -> bool {
             }
         }
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "outside of the core: it measures checkpoints")]
-fn now() -> Instant {
-    Instant::now()
 }

@@ -2,6 +2,7 @@
 
 use std::ops::RangeBounds;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use mainstay_wal::Lsn;
 
@@ -17,10 +18,18 @@ use crate::range::Range;
 ///
 /// Keys have 1 to 65,536 bytes. Reads see what is visible now; [`Db::snapshot`] gives a view that
 /// repeats itself. Once the keyspace is dropped, every call answers [`Error::NoSuchKeyspace`].
-#[derive(Clone)]
 pub struct Keyspace {
     inner: Arc<Inner>,
     place: KeyspaceRef,
+    /// When it was last known to be there, as [`State::drops`](crate::state::State::drops) counts;
+    /// `u64::MAX`: not yet.
+    known_at: AtomicU64,
+}
+
+impl Clone for Keyspace {
+    fn clone(&self) -> Keyspace {
+        Keyspace::new(self.inner.clone(), self.place.clone())
+    }
 }
 
 impl std::fmt::Debug for Keyspace {
@@ -46,7 +55,7 @@ const SAMPLED_ENTRIES: usize = 9_999;
 
 impl Keyspace {
     pub(super) fn new(inner: Arc<Inner>, place: KeyspaceRef) -> Keyspace {
-        Keyspace { inner, place }
+        Keyspace { inner, place, known_at: AtomicU64::new(u64::MAX) }
     }
 
     /// The keyspace's name.
@@ -234,7 +243,12 @@ impl Keyspace {
     }
 
     fn check(&self) -> Result<()> {
-        self.inner.engine.check_keyspace(&self.place)
+        let drops = self.inner.engine.state().drops();
+        if self.known_at.load(Ordering::Relaxed) != drops {
+            self.inner.engine.check_keyspace(&self.place)?;
+            self.known_at.store(drops, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     fn durability(&self) -> Durability {

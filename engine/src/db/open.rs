@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use mainstay_wal::disk::{Disk, FileDisk, FileDiskOptions};
 use mainstay_wal::{DatabaseId, Incarnation};
 
-use super::{Db, Inner, Keyspace, background, pressure};
+use super::{Db, Inner, Keyspace, background, now, pressure};
 use crate::engine::{Engine, Identity};
 use crate::error::Result;
 use crate::keyspace::{DEFAULT_NAME, KeyspaceId};
@@ -67,6 +67,8 @@ impl Db {
         if threads {
             inner.engine.log.spawn_thread()?;
             background::spawn(&inner)?;
+            // Replay may have left more in memory than it moved.
+            inner.background.checkpoint_if_needed(&inner.engine);
         }
         Ok(Db { default: Keyspace::new(inner.clone(), default), inner })
     }
@@ -85,11 +87,6 @@ pub(crate) fn random_identity() -> Identity {
         incarnation: Incarnation(random()),
         salt_seed: random(),
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "outside of the core: how long opening took")]
-fn now() -> Instant {
-    Instant::now()
 }
 
 fn elapsed(since: Instant) -> Duration {

@@ -1,27 +1,40 @@
 //! Backpressure: writers are slowed down smoothly as memory fills, and held only at the end.
+//!
+//! Writes pass a gate one after another, each so long after the one before as checkpoints need to
+//! move as much into the Store, or a part of that or a multiple, as memory is used. However many
+//! threads write, all of them together are slowed to that rate. What a running checkpoint has moved
+//! counts as free, though it is freed only at its end: otherwise writers would be slowed in jerks.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
+use super::now;
+use crate::batch::Batch;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 
-/// Below this share of the budget nobody is slowed.
+/// Below this share of the budget, moved bytes not counted, nobody is slowed.
 const SLOW_FROM: f64 = 0.5;
+/// Here writers are slowed to half of what checkpoints move. With a memtable of a quarter of the
+/// budget that is moved and not freed yet, the budget is used up.
+const SLOW_FULLY: f64 = 0.75;
 
 /// Shorter delays are saved up: a thread cannot sleep for less.
-const SHORTEST_SLEEP_NANOS: u64 = 1_000_000;
+const SHORTEST_SLEEP: Duration = Duration::from_millis(1);
 
 /// The longest sleep for one write.
-const LONGEST_SLEEP_NANOS: u64 = 50_000_000;
+const LONGEST_SLEEP: Duration = Duration::from_millis(50);
 
 /// How long a held writer sleeps before it looks again, should nobody wake it.
 const HELD: Duration = Duration::from_millis(50);
 
-/// What a byte costs until a checkpoint has been measured: 10 MB/s.
-const FIRST_NANOS_PER_BYTE: u64 = 100;
+/// What a byte costs until a checkpoint has been measured: 20 MB/s.
+const FIRST_NANOS_PER_BYTE: f64 = 50.0;
+
+/// What a change takes in memory besides its bytes in the record, about.
+const CHANGE_BYTES: usize = 112;
 
 /// Slows writers to the speed at which checkpoints free memory.
 #[derive(Debug, Default)]
@@ -29,55 +42,55 @@ pub(super) struct Pressure {
     /// How long checkpoints take for a byte of memtable, in 1/1024 nanoseconds; 0 until one was
     /// measured.
     drain: AtomicU64,
-    /// Delay that writers owe and have not slept yet.
-    debt_nanos: AtomicU64,
+    /// When the next write may pass.
+    gate: Mutex<Option<Instant>>,
     released: AtomicBool,
     turn: Mutex<()>,
     relieved: Condvar,
 }
 
 impl Pressure {
-    /// Lets a write of so many bytes pass, after the delay that the use of memory asks for.
+    /// Lets a batch pass, after the delay that the use of memory asks for.
     ///
     /// Held while the budget is used up. Without threads nobody would free memory meanwhile: then
     /// the writer makes the checkpoint itself.
-    pub(super) fn admit(&self, engine: &Engine, bytes: usize) -> Result<()> {
+    pub(super) fn admit(&self, engine: &Engine, batch: &Batch) -> Result<()> {
         let pressure = engine.memory_pressure();
         if pressure < SLOW_FROM {
             return Ok(());
         }
         engine.check()?;
         if !engine.options.background {
-            if pressure >= SLOW_FROM {
-                engine.checkpoint()?;
-            }
+            engine.checkpoint()?;
             return Ok(());
         }
         if pressure >= 1.0 {
             self.hold(engine)?;
         }
-        self.slow(engine, pressure, bytes);
+        let unmoved = engine.unmoved_pressure();
+        if unmoved > SLOW_FROM {
+            let bytes = batch.record().len() + batch.len() * CHANGE_BYTES;
+            self.slow(engine, unmoved, bytes);
+        }
         Ok(())
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "the conversion saturates")]
-    fn slow(&self, engine: &Engine, pressure: f64, bytes: usize) {
-        // At half of the way the delay is what the checkpoint needs for as many bytes: there both
-        // are in balance.
-        let share = (pressure.min(1.0) - SLOW_FROM) / (1.0 - SLOW_FROM);
-        let nanos = (bytes as f64 * self.drain_nanos_per_byte() * share * 2.0) as u64;
-        let owed = self.debt_nanos.fetch_add(nanos, Ordering::Relaxed) + nanos;
-        if owed < SHORTEST_SLEEP_NANOS {
-            return;
-        }
-        let sleep = owed.min(LONGEST_SLEEP_NANOS);
-        // Another thread may have paid in between: then there is nothing left to sleep for.
-        let paid = self
-            .debt_nanos
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |debt| debt.checked_sub(sleep));
-        if paid.is_ok() {
+    fn slow(&self, engine: &Engine, unmoved: f64, bytes: usize) {
+        // Slowly at first: a burst that fits into memory need not wait. At 0.7 of the way writers
+        // are as fast as the checkpoint.
+        let share = (unmoved - SLOW_FROM) / (SLOW_FULLY - SLOW_FROM);
+        let nanos = bytes as f64 * self.drain_nanos_per_byte() * share * share * 2.0;
+        let cost = Duration::from_nanos(saturating(nanos));
+        let now = now();
+        let wait = {
+            let mut gate = self.gate.lock();
+            let passes = gate.unwrap_or(now).max(now);
+            *gate = Some(passes + cost);
+            passes - now
+        };
+        if wait >= SHORTEST_SLEEP {
             engine.count_slowed();
-            sleep_for(Duration::from_nanos(sleep));
+            sleep_for(wait.min(LONGEST_SLEEP));
         }
     }
 
@@ -94,7 +107,12 @@ impl Pressure {
         Ok(())
     }
 
-    /// Notes how long a checkpoint took for so many bytes, and wakes those who are held.
+    /// Whether it is known how fast checkpoints are.
+    pub(super) fn is_measured(&self) -> bool {
+        self.drain.load(Ordering::Relaxed) > 0
+    }
+
+    /// Notes how long a checkpoint, or a good part of one, took for so many bytes.
     pub(super) fn measured(&self, bytes: u64, took: Duration) {
         if let Some(rate) = u64::try_from(took.as_nanos())
             .unwrap_or(u64::MAX)
@@ -103,7 +121,6 @@ impl Pressure {
         {
             self.drain.store(rate.max(1), Ordering::Relaxed);
         }
-        self.relieve();
     }
 
     /// Wakes those who are held.
@@ -120,10 +137,15 @@ impl Pressure {
 
     fn drain_nanos_per_byte(&self) -> f64 {
         match self.drain.load(Ordering::Relaxed) {
-            0 => FIRST_NANOS_PER_BYTE as f64,
+            0 => FIRST_NANOS_PER_BYTE,
             rate => rate as f64 / 1024.0,
         }
     }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the conversion saturates")]
+fn saturating(nanos: f64) -> u64 {
+    nanos as u64
 }
 
 #[expect(clippy::disallowed_methods, reason = "outside of the core: it holds writers back")]

@@ -1,6 +1,6 @@
 //! Checkpoints: moving what is in memory into the Store, so that the log can be let go.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use mainstay_wal::Lsn;
 
@@ -43,6 +43,8 @@ pub(crate) struct Counters {
     pub(crate) checkpointed_bytes: AtomicU64,
     pub(crate) slowed_writes: AtomicU64,
     pub(crate) held_writes: AtomicU64,
+    /// Bytes of the memtable that is being moved which are in the Store already, about.
+    pub(crate) moved_bytes: AtomicUsize,
 }
 
 impl Engine {
@@ -56,6 +58,7 @@ impl Engine {
         let stepped = self.step(&mut phase);
         if stepped.is_err() {
             *phase = Phase::Idle;
+            self.counters.moved_bytes.store(0, Ordering::Relaxed);
         }
         stepped.map_err(|error| self.fail(error))
     }
@@ -84,11 +87,9 @@ impl Engine {
                 }
             }
             Phase::Applying(mut job) => {
-                *phase = if job.step(OPS_PER_STEP)? {
-                    Phase::Applied(job)
-                } else {
-                    Phase::Applying(job)
-                };
+                let done = job.step(OPS_PER_STEP)?;
+                self.counters.moved_bytes.store(job.moved_bytes(), Ordering::Relaxed);
+                *phase = if done { Phase::Applied(job) } else { Phase::Applying(job) };
             }
             Phase::Applied(job) => {
                 self.store.make_durable()?;
@@ -107,6 +108,7 @@ impl Engine {
             Phase::Recorded(job) => {
                 let (end, before) = (job.end(), self.state.frozen_bytes());
                 self.state.finish_checkpoint(job);
+                self.counters.moved_bytes.store(0, Ordering::Relaxed);
                 let freed = before.saturating_sub(self.state.frozen_bytes());
                 self.counters.checkpoints.fetch_add(1, Ordering::Relaxed);
                 self.counters.checkpointed_bytes.fetch_add(freed as u64, Ordering::Relaxed);
@@ -115,6 +117,11 @@ impl Engine {
             }
         }
         Ok(CheckpointStep::Working)
+    }
+
+    /// How much the running checkpoint has moved and not freed yet, about.
+    pub(crate) fn moved_bytes(&self) -> usize {
+        self.counters.moved_bytes.load(Ordering::Relaxed)
     }
 
     /// Moves everything that is applied now into the Store, and lets go of the log below it. Gives the

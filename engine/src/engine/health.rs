@@ -1,6 +1,8 @@
 //! The manifest, and whether the Store below may still be used: what the engine shares with
 //! whoever reads the Store.
 
+use std::sync::OnceLock;
+
 use mainstay_wal::manifest::{Manifest, ManifestFile};
 use parking_lot::Mutex;
 
@@ -12,12 +14,12 @@ use crate::error::{Error, Result};
 pub(crate) struct Health {
     manifest: Mutex<(ManifestFile, Manifest)>,
     /// The first failure of the Store: no write is accepted after it.
-    failure: Mutex<Option<Error>>,
+    failure: OnceLock<Error>,
 }
 
 impl Health {
     pub(crate) fn new(file: ManifestFile, manifest: Manifest) -> Health {
-        Health { manifest: Mutex::new((file, manifest)), failure: Mutex::default() }
+        Health { manifest: Mutex::new((file, manifest)), failure: OnceLock::new() }
     }
 
     /// What the manifest says at present.
@@ -44,7 +46,7 @@ impl Health {
 
     /// The error that stops writes, if one does.
     pub(crate) fn check(&self) -> Result<()> {
-        match &*self.failure.lock() {
+        match self.failure.get() {
             Some(error) => Err(error.clone()),
             None => Ok(()),
         }
@@ -52,11 +54,11 @@ impl Health {
 
     /// Stops writes for good: the Store cannot take what the log would have to let go.
     pub(crate) fn fail(&self, error: Error) -> Error {
-        let mut failure = self.failure.lock();
-        if failure.is_none() {
+        let first = || {
             tracing::error!(%error, "the Store failed: no further write will be accepted");
-        }
-        failure.get_or_insert(error).clone()
+            error
+        };
+        self.failure.get_or_init(first).clone()
     }
 
     /// Notes durably that the Store in this directory is damaged. Writes stop first, so that no

@@ -16,7 +16,7 @@ use super::health::Health;
 use crate::error::{Error, Result};
 use crate::options::Options;
 use crate::replicated::ClusterId;
-use crate::state::State;
+use crate::state::{Replay, State};
 use crate::store::{self, StoreKind, StorePlace, WatchedStore};
 use crate::visibility::Visibility;
 
@@ -176,26 +176,38 @@ impl Engine {
     fn replay(mut self, base: Lsn) -> Result<Engine> {
         let bound = if self.replicated { Bound::Committed } else { Bound::Durable };
         let mut reader = self.log.reader(base.next(), bound)?;
+        let mut replay = Replay::default();
         while let Some(frame) = reader.next_frame()? {
-            self.state.apply(frame.header.lsn, frame.payload)?;
+            self.state.replay(&mut replay, frame.header.lsn, frame.payload)?;
             self.recovery.replayed_records += 1;
             self.recovery.replayed_bytes += frame.bytes() as u64;
             if self.state.wants_freeze() {
-                self.advance(frame.header.lsn);
+                self.advance(self.state.last_applied_lsn());
                 self.state.freeze();
-                while self.state.frozen_count() > 1 {
-                    if self.checkpoint_step()? == CheckpointStep::Idle {
-                        break;
-                    }
-                }
+                self.make_room_for_replay()?;
             }
         }
+        self.state.settle(&mut replay);
         self.advance(self.log.durable_lsn());
         if !self.replicated {
             self.log.set_commit_lsn(self.log.durable_lsn());
         }
         self.note_durable()?;
         Ok(self)
+    }
+}
+
+impl Engine {
+    /// Moves frozen memtables into the Store until another one fits into the budget.
+    fn make_room_for_replay(&self) -> Result<()> {
+        let budget = self.options.memtables_bytes();
+        let another = self.options.state_options().memtable_bytes;
+        while self.memtable_bytes() + another > budget {
+            if self.checkpoint_step()? == CheckpointStep::Idle {
+                break;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -185,14 +185,21 @@ impl Engine {
     /// How much of the budget for memtables is used, from 0 to 1 and above.
     #[must_use]
     pub fn memory_pressure(&self) -> f64 {
-        let used = self.state.active_bytes() + self.state.frozen_bytes();
-        used as f64 / self.options.memtables_bytes() as f64
+        self.memtable_bytes() as f64 / self.options.memtables_bytes() as f64
+    }
+
+    /// As [`Engine::memory_pressure`], without what the running checkpoint has moved into the Store
+    /// already.
+    #[must_use]
+    pub fn unmoved_pressure(&self) -> f64 {
+        let unmoved = self.memtable_bytes().saturating_sub(self.moved_bytes());
+        unmoved as f64 / self.options.memtables_bytes() as f64
     }
 
     /// Bytes of memtables at present.
     #[must_use]
     pub fn memtable_bytes(&self) -> usize {
-        self.state.active_bytes() + self.state.frozen_bytes()
+        self.state.memtable_bytes()
     }
 
     pub(crate) fn count_slowed(&self) {

@@ -9,10 +9,12 @@
 //! - `bytes` is what keys, values and the structures around them take, as close as can be
 //!   estimated.
 
+mod bulk;
 mod removals;
 mod versions;
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use mainstay_wal::Lsn;
@@ -24,6 +26,7 @@ use crate::span::{self, Span};
 use removals::Removals;
 use versions::Versions;
 
+pub(crate) use bulk::Points;
 pub(crate) use removals::Removal;
 pub(crate) use versions::Version;
 
@@ -42,7 +45,17 @@ pub(crate) enum Change {
 }
 
 /// A key with what it is at some LSN; `None`: it is not there.
-pub(crate) type Entry = (Key, Option<Value>);
+pub(crate) type KeyState = (Key, Option<Value>);
+
+/// What a memtable knows of a key at some LSN.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    /// The newest version up to there.
+    pub(crate) version: Option<Version>,
+    /// Whether the memtable has the key, but only versions that came later: the one in question may
+    /// have been removed.
+    pub(crate) later: bool,
+}
 
 /// A piece of a range, in the direction of reading.
 #[derive(Debug, Default)]
@@ -93,6 +106,15 @@ fn shared_bytes(length: usize) -> usize {
     (length + 2 * size_of::<usize>() + size_of::<usize>()).next_multiple_of(16)
 }
 
+/// What a key takes besides its place in the tree.
+fn key_bytes(key: &Key) -> usize {
+    if key.is_shared() { shared_bytes(key.len()) } else { 0 }
+}
+
+fn version_bytes(version: &Version) -> usize {
+    value_bytes(version.value.as_ref())
+}
+
 fn value_bytes(value: Option<&Value>) -> usize {
     value.map_or(0, |value| shared_bytes(value.len()))
 }
@@ -127,7 +149,10 @@ impl Memtable {
     }
 
     /// Adds changes of one record, in their order, and empties the list.
-    pub(crate) fn write(&self, lsn: Lsn, changes: &mut Vec<Change>) {
+    ///
+    /// Versions that nobody can see any more are removed where a key has many: `seen` says up to
+    /// where everybody sees, whoever reads meanwhile or later. It is asked only then.
+    pub(crate) fn write(&self, lsn: Lsn, changes: &mut Vec<Change>, seen: impl Fn() -> Lsn) {
         assert!(lsn > self.start, "LSN {lsn} in a memtable that starts at {}", self.start);
         assert!(lsn <= self.end(), "LSN {lsn} in a memtable that ends at {}", self.end());
         let mut added = 0;
@@ -138,14 +163,20 @@ impl Memtable {
                 Change::Point { keyspace, key, value } => {
                     let table = tables.entry(keyspace).or_default();
                     added += value_bytes(value.as_ref());
-                    match table.points.get_mut(&key) {
-                        Some(versions) => match versions.add(lsn, value) {
-                            Some(replaced) => freed += value_bytes(replaced.value.as_ref()),
-                            None => added += versions::OLDER_VERSION_BYTES,
-                        },
-                        None => {
-                            added += ENTRY_BYTES + shared_bytes(key.len());
-                            table.points.insert(key, Versions::new(lsn, value));
+                    match table.points.entry(key) {
+                        Entry::Occupied(mut versions) => {
+                            let versions = versions.get_mut();
+                            freed += versions.older_bytes();
+                            freed += value_bytes(versions.add(lsn, value).as_ref());
+                            if versions.has_many() {
+                                let pruned = versions.prune(seen());
+                                freed += pruned.iter().map(version_bytes).sum::<usize>();
+                            }
+                            added += versions.older_bytes();
+                        }
+                        Entry::Vacant(vacant) => {
+                            added += ENTRY_BYTES + key_bytes(vacant.key());
+                            vacant.insert(Versions::new(lsn, value));
                         }
                     }
                 }
@@ -161,12 +192,13 @@ impl Memtable {
     }
 
     /// The newest version of a key that is not past `at`, removed ranges included.
-    pub(crate) fn get(&self, keyspace: KeyspaceId, key: &[u8], at: Lsn) -> Option<Version> {
-        if self.start >= at {
-            return None;
+    pub(crate) fn get(&self, keyspace: KeyspaceId, key: &[u8], at: Lsn) -> Known {
+        // Nothing that is visible up to `at` is missing from an empty one.
+        if self.start >= at || self.bytes() == 0 {
+            return Known::default();
         }
         let tables = self.tables.read();
-        tables.get(&keyspace)?.get(key, at)
+        tables.get(&keyspace).map_or_else(Known::default, |table| table.get(key, at))
     }
 
     /// The next entries of a range at `at`, at most `limit` of them.
@@ -177,7 +209,7 @@ impl Memtable {
         at: Lsn,
         from: Side,
         limit: usize,
-    ) -> Chunk<Entry> {
+    ) -> Chunk<KeyState> {
         if self.start >= at || within.is_empty() {
             return Chunk { entries: Vec::new(), stopped_at: None };
         }
@@ -194,6 +226,18 @@ impl Memtable {
             Side::Front => collect(range, limit, entry),
             Side::Back => collect(range.rev(), limit, entry),
         }
+    }
+
+    /// Whether there may be anything in a range for a reader at `at`. Where there is not, there never
+    /// will be: all of it is in the past.
+    pub(crate) fn concerns(&self, keyspace: KeyspaceId, within: &Span, at: Lsn) -> bool {
+        if self.start >= at || within.is_empty() {
+            return false;
+        }
+        self.tables.read().get(&keyspace).is_some_and(|table| {
+            let mut points = table.points.range::<[u8], _>(within.bounds());
+            !table.removals.is_empty() || points.next().is_some()
+        })
     }
 
     /// The ranges removed at or before `at`, joined.
@@ -235,35 +279,41 @@ impl Memtable {
 
     /// Removes every version past `lsn`.
     pub(crate) fn truncate_after(&self, lsn: Lsn) {
-        let mut freed = 0;
+        let (mut added, mut freed) = (0, 0);
         let mut tables = self.tables.write();
         for table in tables.values_mut() {
             freed += table.removals.truncate_after(lsn);
             table.points.retain(|key, versions| {
-                loop {
+                freed += versions.older_bytes();
+                let stays = loop {
                     match versions.remove_past(lsn) {
-                        Ok(None) => return true,
-                        Ok(Some(removed)) => {
-                            let value = value_bytes(removed.value.as_ref());
-                            freed += versions::OLDER_VERSION_BYTES + value;
-                        }
-                        Err(()) => {
-                            let value = value_bytes(versions.newest().value.as_ref());
-                            freed += ENTRY_BYTES + shared_bytes(key.len()) + value;
-                            return false;
-                        }
+                        Ok(None) => break true,
+                        Ok(Some(removed)) => freed += version_bytes(&removed),
+                        Err(()) => break false,
                     }
+                };
+                if stays {
+                    added += versions.older_bytes();
+                } else {
+                    freed += ENTRY_BYTES + key_bytes(key) + version_bytes(versions.newest());
                 }
+                stays
             });
         }
         tables.retain(|_, table| !table.points.is_empty() || !table.removals.is_empty());
         drop(tables);
+        self.bytes.fetch_add(added, Ordering::Relaxed);
         self.bytes.fetch_sub(freed, Ordering::Relaxed);
     }
 
     /// The keyspaces that have anything here, in order.
     pub(crate) fn keyspaces(&self) -> Vec<KeyspaceId> {
         self.tables.read().keys().copied().collect()
+    }
+
+    /// How many keys have versions here.
+    pub(crate) fn key_count(&self) -> usize {
+        self.tables.read().values().map(|table| table.points.len()).sum()
     }
 
     /// What a checkpoint of the whole memtable removes from a keyspace before it sets points.
@@ -297,11 +347,19 @@ impl Memtable {
 }
 
 impl Table {
-    fn get(&self, key: &[u8], at: Lsn) -> Option<Version> {
-        match self.points.get(key).and_then(|versions| versions.newest_at(at)) {
-            Some(version) => Some(self.resolve(key, version, at)),
-            None if self.removals.is_empty() => None,
-            None => self.removals.newest(key, at).map(|lsn| Version { lsn, value: None }),
+    fn get(&self, key: &[u8], at: Lsn) -> Known {
+        let versions = match Key::inline(key) {
+            // Compared as keys are: cheaper than as slices.
+            Some(key) => self.points.get(&key),
+            None => self.points.get(key),
+        };
+        match versions.and_then(|versions| versions.newest_at(at)) {
+            Some(version) => Known { version: Some(self.resolve(key, version, at)), later: false },
+            None => {
+                let removed = (!self.removals.is_empty()).then(|| self.removals.newest(key, at));
+                let version = removed.flatten().map(|lsn| Version { lsn, value: None });
+                Known { version, later: versions.is_some() }
+            }
         }
     }
 

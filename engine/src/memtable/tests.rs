@@ -43,7 +43,7 @@ fn filled(writes: &[Write]) -> Memtable {
                 drops_keyspace: false,
             },
         };
-        memtable.write(Lsn(lsn), &mut vec![change]);
+        memtable.write(Lsn(lsn), &mut vec![change], || Lsn::ZERO);
     }
     memtable
 }
@@ -73,7 +73,7 @@ proptest! {
         for upto in [last, truncated.index(writes.len() + 1) as u64] {
             memtable.truncate_after(Lsn(upto));
             for (at, key) in (0..=last).flat_map(|at| (0..16).map(move |key| (at, key))) {
-                let found = memtable.get(KEYSPACE, &[key], Lsn(at));
+                let found = memtable.get(KEYSPACE, &[key], Lsn(at)).version;
                 let found = found.map(|version| (version.lsn.0, version.value));
                 prop_assert_eq!(found, expected(&writes, key, at.min(upto)), "{} at {}", key, at);
             }
@@ -150,11 +150,11 @@ fn a_point_wins_over_a_range_of_the_same_record() {
         Change::Range { keyspace: KEYSPACE, span: Span::all(), drops_keyspace: false },
         Change::Point { keyspace: KEYSPACE, key, value: Some(value(1)) },
     ];
-    memtable.write(Lsn(1), &mut changes);
+    memtable.write(Lsn(1), &mut changes, || Lsn::ZERO);
     assert!(changes.is_empty());
-    assert_eq!(memtable.get(KEYSPACE, b"k", Lsn(1)).unwrap().value, Some(value(1)));
-    assert_eq!(memtable.get(KEYSPACE, b"l", Lsn(1)).unwrap().value, None);
-    assert!(memtable.get(KeyspaceId::SESSIONS, b"l", Lsn(1)).is_none());
+    assert_eq!(memtable.get(KEYSPACE, b"k", Lsn(1)).version.unwrap().value, Some(value(1)));
+    assert_eq!(memtable.get(KEYSPACE, b"l", Lsn(1)).version.unwrap().value, None);
+    assert!(memtable.get(KeyspaceId::SESSIONS, b"l", Lsn(1)).version.is_none());
     let points = memtable.points(KEYSPACE, &Span::all(), 10);
     assert_eq!(points.entries.len(), 1);
 }
@@ -185,5 +185,28 @@ fn what_a_checkpoint_writes_is_the_newest_version_after_the_removals() {
 #[test]
 #[should_panic(expected = "LSN 5 in a memtable that starts at 7")]
 fn a_version_from_before_the_start_is_a_mistake() {
-    Memtable::new(Lsn(7)).write(Lsn(5), &mut Vec::new());
+    Memtable::new(Lsn(7)).write(Lsn(5), &mut Vec::new(), || Lsn::ZERO);
+}
+
+#[test]
+fn versions_that_nobody_sees_are_removed_where_there_are_many() {
+    let memtable = Memtable::new(Lsn::ZERO);
+    let write = |lsn: u64, seen: u64| {
+        let change =
+            Change::Point { keyspace: KEYSPACE, key: Key::from("k"), value: Some(value(lsn)) };
+        memtable.write(Lsn(lsn), &mut vec![change], || Lsn(seen));
+    };
+    (1..=versions::MANY as u64).for_each(|lsn| write(lsn, 0));
+    let all = memtable.bytes();
+    write(9, 5);
+    for at in 1..=9 {
+        let known = memtable.get(KEYSPACE, b"k", Lsn(at));
+        assert_eq!(known.later, at < 5, "at {at}");
+        assert_eq!(known.version.map(|it| it.lsn), (at >= 5).then_some(Lsn(at)), "at {at}");
+    }
+    assert!(memtable.bytes() < all, "{} of {all}", memtable.bytes());
+    (10..100).for_each(|lsn| write(lsn, lsn));
+    assert!(memtable.bytes() <= all, "{} of {all}", memtable.bytes());
+    memtable.truncate_after(Lsn::ZERO);
+    assert_eq!(memtable.bytes(), 0);
 }

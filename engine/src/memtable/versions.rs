@@ -23,24 +23,57 @@ pub(super) struct Versions {
     older: Option<Box<Vec<Version>>>,
 }
 
-/// Bytes that each version beyond the first takes, its value apart: vectors are half empty on
-/// average.
-pub(super) const OLDER_VERSION_BYTES: usize = size_of::<Version>() * 3 / 2;
+/// Whenever a key has a multiple of so many versions besides the newest, some may be removed.
+pub(super) const MANY: usize = 8;
+/// How many versions a vector has room for at first.
+const FIRST_CAPACITY: usize = 4;
+/// The vector itself, and what the allocator adds to it and to its content.
+const VECTOR_BYTES: usize = size_of::<Vec<Version>>() + 3 * size_of::<usize>();
 
 impl Versions {
     pub(super) fn new(lsn: Lsn, value: Option<Value>) -> Self {
         Versions { newest: Version { lsn, value }, older: None }
     }
 
-    /// Adds a version; one of the same LSN is replaced, and given back.
-    pub(super) fn add(&mut self, lsn: Lsn, value: Option<Value>) -> Option<Version> {
+    /// Adds a version; one of the same LSN is replaced, and its value given back.
+    pub(super) fn add(&mut self, lsn: Lsn, value: Option<Value>) -> Option<Value> {
         assert!(lsn >= self.newest.lsn, "version at {lsn} comes after {}", self.newest.lsn);
         let replaced = std::mem::replace(&mut self.newest, Version { lsn, value });
         if replaced.lsn == lsn {
-            return Some(replaced);
+            return replaced.value;
         }
         self.older.get_or_insert_default().push(replaced);
         None
+    }
+
+    /// Whether there are so many versions that some may not be needed any more. Now and then only
+    /// while they are needed.
+    pub(super) fn has_many(&self) -> bool {
+        self.older.as_ref().is_some_and(|older| older.len().is_multiple_of(MANY))
+    }
+
+    /// What they take, their values apart.
+    pub(super) fn older_bytes(&self) -> usize {
+        self.older.as_ref().map_or(0, |older| {
+            let capacity = older.len().next_power_of_two().max(FIRST_CAPACITY);
+            VECTOR_BYTES + capacity * size_of::<Version>()
+        })
+    }
+
+    /// Removes the versions that nobody sees who sees at least everything up to `seen`. Gives them
+    /// back.
+    pub(super) fn prune(&mut self, seen: Lsn) -> Vec<Version> {
+        let Some(older) = &mut self.older else { return Vec::new() };
+        if self.newest.lsn <= seen {
+            return self.older.take().map(|older| *older).unwrap_or_default();
+        }
+        let known = older.partition_point(|version| version.lsn <= seen);
+        if known < 2 {
+            return Vec::new();
+        }
+        let pruned = older.drain(..known - 1).collect();
+        older.shrink_to(FIRST_CAPACITY);
+        pruned
     }
 
     pub(super) fn newest(&self) -> &Version {

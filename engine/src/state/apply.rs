@@ -1,7 +1,6 @@
 //! Turning records into versions in the active memtable.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use mainstay_wal::Lsn;
@@ -27,21 +26,16 @@ impl State {
     /// [`BadRecord`](crate::Error::BadRecord): nothing was changed, and `lsn` may be applied again
     /// with other bytes.
     pub fn apply(&self, lsn: Lsn, record: &[u8]) -> Result<()> {
-        let applying = self.applying.lock();
+        let mut applying = self.applying.lock();
         let applied = self.last_applied_lsn();
         assert!(lsn > applied, "the record at {lsn} comes after that at {applied}");
-        let mut removes_ranges = false;
-        for op in record::decode(lsn, record)? {
-            let op = op?;
-            removes_ranges |=
-                matches!(op, RecordOp::RemoveRange { .. } | RecordOp::DropKeyspace { .. });
-        }
-        let memtable = Arc::clone(self.view().active());
+        let removes_ranges = check(lsn, record)?;
+        let view = self.glance();
         let mut writer = Writer {
             state: self,
-            memtable: &memtable,
+            memtable: view.active(),
             lsn,
-            changes: Vec::new(),
+            changes: &mut applying,
             inserted: removes_ranges.then(BTreeSet::new),
         };
         for op in record::decode(lsn, record)? {
@@ -49,9 +43,25 @@ impl State {
         }
         writer.flush();
         self.applied.store(lsn.0, Ordering::Release);
-        drop(applying);
         Ok(())
     }
+}
+
+/// Reads a record to its end, since nothing may be applied of one that is bad further on. Whether
+/// it removes ranges.
+fn check(lsn: Lsn, record: &[u8]) -> Result<bool> {
+    let removes = |op: &RecordOp<'_>| {
+        matches!(op, RecordOp::RemoveRange { .. } | RecordOp::DropKeyspace { .. })
+    };
+    record::decode(lsn, record)?
+        .try_fold(false, |found, op| Ok(op.map(|op| removes(&op))? || found))
+}
+
+/// As [`check`]. Whether the record does nothing but insert and remove keys.
+pub(super) fn is_points_only(lsn: Lsn, record: &[u8]) -> Result<bool> {
+    let is_point =
+        |op: &RecordOp<'_>| matches!(op, RecordOp::Insert { .. } | RecordOp::Remove { .. });
+    record::decode(lsn, record)?.try_fold(true, |all, op| Ok(op.map(|op| is_point(&op))? && all))
 }
 
 /// Turns the changes of one record into versions.
@@ -59,7 +69,7 @@ struct Writer<'a> {
     state: &'a State,
     memtable: &'a Memtable,
     lsn: Lsn,
-    changes: Vec<Change>,
+    changes: &'a mut Vec<Change>,
     /// The keys this record has inserted so far, if it removes ranges too: a range removes what
     /// stands before it in the record, but in a memtable a point wins over a range of the same
     /// LSN.
@@ -87,11 +97,13 @@ impl Writer<'_> {
                 }
             }
             RecordOp::CreateKeyspace { keyspace, name } => {
-                self.state.catalog.write().create(keyspace, name, &mut self.changes);
+                let changes = &mut *self.changes;
+                self.state.change_catalog(|catalog| catalog.create(keyspace, name, changes));
             }
             RecordOp::DropKeyspace { keyspace } => {
                 self.remove_inserted(keyspace, &Span::all());
-                self.state.catalog.write().drop_keyspace(keyspace, &mut self.changes);
+                let changes = &mut *self.changes;
+                self.state.change_catalog(|catalog| catalog.drop_keyspace(keyspace, changes));
                 self.push(Change::Range { keyspace, span: Span::all(), drops_keyspace: true });
             }
         }
@@ -122,8 +134,8 @@ impl Writer<'_> {
 
     fn flush(&mut self) {
         if self.state.recent.is_watched() {
-            self.state.recent.remember(self.lsn, &self.changes);
+            self.state.recent.remember(self.lsn, self.changes);
         }
-        self.memtable.write(self.lsn, &mut self.changes);
+        self.memtable.write(self.lsn, self.changes, || self.state.forget_unseen());
     }
 }

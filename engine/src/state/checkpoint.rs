@@ -29,6 +29,9 @@ pub struct CheckpointJob {
     unchecked_bytes: usize,
     /// The keyspaces that are left, last one first.
     keyspaces: Vec<KeyspaceId>,
+    /// The keys of the memtable, and how many of them were looked at.
+    keys: usize,
+    looked_at_keys: usize,
     stage: Stage,
 }
 
@@ -72,8 +75,17 @@ impl State {
         let mut keyspaces = memtable.keyspaces();
         keyspaces.reverse();
         let state = Arc::clone(self);
-        let stage = Stage::Between;
-        Some(CheckpointJob { state, memtable, end, layer, unchecked_bytes: 0, keyspaces, stage })
+        Some(CheckpointJob {
+            state,
+            keys: memtable.key_count(),
+            looked_at_keys: 0,
+            memtable,
+            end,
+            layer,
+            unchecked_bytes: 0,
+            keyspaces,
+            stage: Stage::Between,
+        })
     }
 
     /// The undo layer of the checkpoint up to `end`: that of an attempt that was given up, or a new
@@ -121,6 +133,12 @@ impl CheckpointJob {
     #[must_use]
     pub fn is_done(&self) -> bool {
         matches!(self.stage, Stage::Done)
+    }
+
+    /// Bytes of the memtable that are in the Store already, about.
+    #[must_use]
+    pub fn moved_bytes(&self) -> usize {
+        self.memtable.bytes() / self.keys.max(1) * self.looked_at_keys.min(self.keys)
     }
 
     /// Applies up to `max_ops` operations to the Store, and perhaps looks at as many of its entries
@@ -239,6 +257,7 @@ impl CheckpointJob {
         ops: &mut Vec<StoreOp>,
     ) -> Result<()> {
         let chunk = self.memtable.points(keyspace, &rest, limit);
+        self.looked_at_keys += chunk.entries.len();
         let oldest = self.state.oldest_snapshot().unwrap_or(Lsn::MAX);
         for point in chunk.entries {
             // Snapshots from the first version on find the key in the memtable that they hold.

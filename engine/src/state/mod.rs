@@ -11,8 +11,11 @@
 //! - a finished checkpoint takes its memtable out of the view: the reader holds the view it began
 //!   with.
 //!
+//! A third thing is made known: overwritten versions that nobody sees any more are removed from a
+//! memtable, and who comes from before that is refused (`snapshots`).
+//!
 //! Locks, in the order in which they are taken: `applying`, `registry`, `recent`, `catalog`,
-//! `view`, `layers`, those within memtables and layers. None is held while the Store works, and
+//! `layers`, those within memtables and layers. None is held while the Store works, and
 //! none but `applying` is held for longer than a bounded piece of work; except that
 //! [`State::truncate_after`] holds up everything.
 
@@ -22,21 +25,23 @@ mod checkpoint;
 mod hash;
 mod recent;
 mod registry;
+mod replay;
+mod snapshots;
 mod undo;
 mod view;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use arc_swap::{ArcSwap, Guard};
 use mainstay_wal::Lsn;
 use parking_lot::{Mutex, RwLock};
 
 use crate::bytes::{Key, Value};
 use crate::error::{Error, Result};
 use crate::keyspace::{KeyspaceId, KeyspaceRef};
-use crate::memtable::Memtable;
+use crate::memtable::{Change, Memtable};
 use crate::range;
-use crate::snapshot::Snapshot;
 use crate::span::Span;
 use crate::store::Store;
 use catalog::Catalog;
@@ -47,6 +52,7 @@ pub use checkpoint::CheckpointJob;
 pub use hash::StateHasher;
 pub(crate) use recent::{Forgotten, Touched, Watch};
 pub(crate) use registry::Slot;
+pub(crate) use replay::Replay;
 pub(crate) use undo::UndoLayer;
 pub(crate) use view::View;
 
@@ -70,17 +76,26 @@ pub struct State {
     number: u64,
     store: Arc<dyn Store>,
     options: StateOptions,
-    /// Held by the one who changes the active memtable.
-    applying: Mutex<()>,
+    /// Held by the one who changes the active memtable. The list is empty between two records, and
+    /// keeps its memory.
+    applying: Mutex<Vec<Change>>,
     registry: Mutex<Registry>,
     recent: Recent,
     catalog: RwLock<Catalog>,
-    view: RwLock<Arc<View>>,
+    /// Grows whenever a keyspace may have ceased to be there.
+    drops: AtomicU64,
+    /// Loaded by every read: so without a lock, and without counting.
+    view: ArcSwap<View>,
     layers: Layers,
     applied: AtomicU64,
     visible: AtomicU64,
     /// Up to here the Store may have been changed already. Raised before it is.
     floor: AtomicU64,
+    /// Below, versions may be missing that were overwritten since. Raised before they are removed.
+    forgotten: AtomicU64,
+    /// No snapshot that is alive is older; [`Lsn::MAX`] if there is none. Changed under the
+    /// registry's lock only.
+    oldest_snapshot: AtomicU64,
 }
 
 /// The number of the next [`State`] of this process. Only compared, so that it decides nothing
@@ -100,15 +115,18 @@ impl State {
             number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),
             store,
             options,
-            applying: Mutex::new(()),
+            applying: Mutex::default(),
             registry: Mutex::new(Registry::new(options.snapshot_bytes)),
             recent: Recent::default(),
             catalog: RwLock::new(catalog),
-            view: RwLock::new(Arc::new(view)),
+            drops: AtomicU64::new(0),
+            view: ArcSwap::from_pointee(view),
             layers: Layers::default(),
             applied: AtomicU64::new(base.0),
             visible: AtomicU64::new(base.0),
             floor: AtomicU64::new(base.0),
+            forgotten: AtomicU64::new(base.0),
+            oldest_snapshot: AtomicU64::new(Lsn::MAX.0),
         })
     }
 
@@ -153,14 +171,20 @@ impl State {
     /// The value at `at`, which is not past the last applied record.
     ///
     /// # Errors
-    /// [`Error::SnapshotTooOld`] if a checkpoint past `at` has begun; a [`Snapshot`] is kept from
+    /// [`Error::SnapshotTooOld`] if a checkpoint past `at` has begun, or versions that only `at` sees
+    /// were removed; a [`Snapshot`](crate::Snapshot) is kept from
     /// that. Those of the Store.
     pub fn get(&self, keyspace: KeyspaceId, key: &[u8], at: Lsn) -> Result<Option<Value>> {
         // `at` was chosen before the view is loaded, so that every version up to it is in there or
         // below.
-        let view = self.view();
-        if let Some(found) = view.get(keyspace, key, at) {
-            return Ok(found);
+        let view = self.glance();
+        let known = view.known(keyspace, key, at);
+        // Looked at afterwards: as long as that is not past `at`, no version was missing.
+        if known.later && self.forgotten() > at {
+            return Err(Error::SnapshotTooOld { lsn: at });
+        }
+        if let Some(version) = known.version {
+            return Ok(version.value);
         }
         let value = self.store.get(keyspace, key)?;
         // Looked at last: as long as the floor is not past `at`, the Store was not either.
@@ -175,77 +199,11 @@ impl State {
     ///
     /// Exact as long as nobody applies: the caller holds the lock on appending.
     pub fn newest(&self, keyspace: KeyspaceId, key: &[u8]) -> Result<(Lsn, Option<Value>)> {
-        let view = self.view();
+        let view = self.glance();
         if let Some(version) = view.newest(keyspace, key, Lsn::MAX) {
             return Ok((version.lsn, version.value));
         }
         Ok((view.base, self.store.get(keyspace, key)?))
-    }
-
-    /// A snapshot of what is visible now.
-    #[must_use]
-    pub fn snapshot(self: &Arc<Self>) -> Snapshot {
-        let mut registry = self.registry.lock();
-        self.begin_to_serve(&mut registry);
-        let at = self.visible_lsn();
-        self.register(&mut registry, at)
-    }
-
-    /// A snapshot of what was visible at `at`, which is not past what is visible now.
-    ///
-    /// # Errors
-    /// [`Error::SnapshotTooOld`] if a checkpoint past `at` has begun, or if `at` lies before what
-    /// was visible when the first snapshot was taken.
-    pub fn snapshot_at(self: &Arc<Self>, at: Lsn) -> Result<Snapshot> {
-        let mut registry = self.registry.lock();
-        let visible = self.visible_lsn();
-        assert!(at <= visible, "a snapshot at {at}, but only {visible} is visible");
-        self.begin_to_serve(&mut registry);
-        if at < self.floor() {
-            return Err(Error::SnapshotTooOld { lsn: at });
-        }
-        Ok(self.register(&mut registry, at))
-    }
-
-    /// At the first snapshot the replay is over. The Store may have been ahead of it, so that it
-    /// can answer for nothing before.
-    fn begin_to_serve(&self, registry: &mut Registry) {
-        if !std::mem::replace(&mut registry.serves, true) {
-            self.floor.fetch_max(self.visible_lsn().0, Ordering::AcqRel);
-        }
-    }
-
-    /// The view is loaded under the registry's lock: a checkpoint begins and ends either before,
-    /// and is below `at`, or afterwards, and finds the snapshot.
-    fn register(self: &Arc<Self>, registry: &mut Registry, at: Lsn) -> Snapshot {
-        let floor = self.floor();
-        assert!(at >= floor, "a snapshot at {at}, but the Store may be at {floor}");
-        let (serial, slot) = registry.register(at, self.view().up_to(at));
-        Snapshot::new(Arc::clone(self), at, serial, slot)
-    }
-
-    /// Called when the last clone of a snapshot is dropped.
-    pub(crate) fn unregister(&self, at: Lsn, serial: u64) {
-        let released = self.registry.lock().unregister(at, serial, &self.layers);
-        drop(released);
-    }
-
-    /// How many snapshots are alive, iterators and transactions included.
-    #[must_use]
-    pub fn snapshot_count(&self) -> usize {
-        self.registry.lock().count()
-    }
-
-    /// The oldest snapshot that is alive.
-    #[must_use]
-    pub fn oldest_snapshot(&self) -> Option<Lsn> {
-        self.registry.lock().oldest()
-    }
-
-    /// Bytes that are kept for old snapshots alone.
-    #[must_use]
-    pub fn pinned_bytes(&self) -> usize {
-        self.registry.lock().pinned_bytes(&self.layers)
     }
 
     /// The number of the keyspace with this name, after the last applied record.
@@ -257,7 +215,22 @@ impl State {
     /// Whether there is a keyspace with this number, after the last applied record.
     #[must_use]
     pub fn has_keyspace(&self, id: KeyspaceId) -> bool {
-        id == KeyspaceId::SESSIONS || self.catalog.read().name(id).is_some()
+        let always = [KeyspaceId::DEFAULT, KeyspaceId::SESSIONS];
+        always.contains(&id) || self.catalog.read().name(id).is_some()
+    }
+
+    /// A number that stays the same as long as every keyspace that is there stays there.
+    pub(crate) fn drops(&self) -> u64 {
+        self.drops.load(Ordering::Acquire)
+    }
+
+    /// Changes which keyspaces there are.
+    fn change_catalog<T>(&self, change: impl FnOnce(&mut Catalog) -> T) -> T {
+        let mut catalog = self.catalog.write();
+        let changed = change(&mut catalog);
+        // Before anybody can find the catalog changed: who sees the old number came earlier.
+        self.drops.fetch_add(1, Ordering::AcqRel);
+        changed
     }
 
     /// Names and numbers of the keyspaces after the last applied record, in order of names.
@@ -331,7 +304,7 @@ impl State {
         key: &[u8],
         since: Lsn,
     ) -> Result<Option<Lsn>> {
-        let view = self.view();
+        let view = self.glance();
         if since < view.base {
             return Err(Error::TransactionTooOld { began: since });
         }
@@ -342,31 +315,37 @@ impl State {
     /// Bytes of the active memtable.
     #[must_use]
     pub fn active_bytes(&self) -> usize {
-        self.view().active().bytes()
+        self.glance().active().bytes()
     }
 
     /// Bytes of the frozen memtables that are not in the Store yet.
     #[must_use]
     pub fn frozen_bytes(&self) -> usize {
-        self.view().memtables[1..].iter().map(|memtable| memtable.bytes()).sum()
+        self.glance().memtables[1..].iter().map(|memtable| memtable.bytes()).sum()
     }
 
     /// How many memtables are frozen and not in the Store yet.
     #[must_use]
     pub fn frozen_count(&self) -> usize {
-        self.view().memtables.len() - 1
+        self.glance().memtables.len() - 1
     }
 
     /// The end of the memtable that the next checkpoint moves; `None` if none is frozen.
     #[must_use]
     pub fn oldest_frozen_end(&self) -> Option<Lsn> {
-        self.view().oldest_frozen().map(|memtable| memtable.end())
+        self.glance().oldest_frozen().map(|memtable| memtable.end())
     }
 
     /// The memtables hold everything past this LSN; the Store is complete up to it.
     #[must_use]
     pub fn oldest_base(&self) -> Lsn {
-        self.view().base
+        self.glance().base
+    }
+
+    /// Bytes of all memtables: those of the active one and of the frozen ones.
+    #[must_use]
+    pub fn memtable_bytes(&self) -> usize {
+        self.glance().memtables.iter().map(|memtable| memtable.bytes()).sum()
     }
 
     /// Whether the active memtable has reached its size.
@@ -424,25 +403,36 @@ impl State {
         self.applied.store(lsn.0, Ordering::Release);
         self.recent.forget();
         let mut catalog = read_catalog(&*self.store, &self.view())?;
-        let mut current = self.catalog.write();
-        catalog.continue_after(&current);
-        *current = catalog;
+        self.change_catalog(|current| {
+            catalog.continue_after(current);
+            *current = catalog;
+        });
         Ok(())
     }
 
+    /// The view at present, to be held for long.
     pub(crate) fn view(&self) -> Arc<View> {
-        Arc::clone(&self.view.read())
+        self.view.load_full()
+    }
+
+    /// The view at present, to be looked into once.
+    fn glance(&self) -> Guard<Arc<View>> {
+        self.view.load()
     }
 
     /// Under the registry's lock, so that snapshots find view and floor together.
     fn set_view(&self, view: View) {
         view.check();
         // The old view is dropped by whoever loaded it last: here callers still hold it.
-        *self.view.write() = Arc::new(view);
+        self.view.store(Arc::new(view));
     }
 
     fn floor(&self) -> Lsn {
         Lsn(self.floor.load(Ordering::Acquire))
+    }
+
+    fn forgotten(&self) -> Lsn {
+        Lsn(self.forgotten.load(Ordering::SeqCst))
     }
 
     /// The layers that a reader at `at` must look into, oldest first. Load them after the Store was

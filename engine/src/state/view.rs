@@ -6,7 +6,7 @@ use mainstay_wal::Lsn;
 
 use crate::bytes::Value;
 use crate::keyspace::KeyspaceId;
-use crate::memtable::{Memtable, Version};
+use crate::memtable::{Known, Memtable, Version};
 
 /// Memtables that together hold every version past `base`. What is not in them is in the Store as
 /// it was at `base`: there, or in the undo layers of later checkpoints.
@@ -32,9 +32,23 @@ impl View {
         self.memtables[1..].last()
     }
 
-    /// The newest version not past `at`, if a memtable has it.
+    /// What the memtables know of a key at `at`.
+    pub(super) fn known(&self, keyspace: KeyspaceId, key: &[u8], at: Lsn) -> Known {
+        let mut later = false;
+        for memtable in &self.memtables {
+            let known = memtable.get(keyspace, key, at);
+            later |= known.later;
+            if known.version.is_some() {
+                return Known { later, ..known };
+            }
+        }
+        Known { version: None, later }
+    }
+
+    /// The newest version not past `at`, if a memtable has it. The versions that were there at `at`
+    /// still are: `at` is that of a snapshot, or everything is seen.
     pub(crate) fn newest(&self, keyspace: KeyspaceId, key: &[u8], at: Lsn) -> Option<Version> {
-        self.memtables.iter().find_map(|memtable| memtable.get(keyspace, key, at))
+        self.known(keyspace, key, at).version
     }
 
     /// What the memtables know of a key at `at`: `None` if nothing, `Some(None)` if it was removed.

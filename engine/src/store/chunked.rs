@@ -6,9 +6,9 @@ use std::ops::Bound;
 use crate::bytes::{Key, Value};
 use crate::error::Result;
 
-/// The first chunk is small, for those who want the first entry only; each one after it is twice as
-/// large.
-const FIRST_CHUNK: usize = 4;
+/// The first chunk is small, for those who want the first entries only; each one after it is twice
+/// as large.
+const FIRST_CHUNK: usize = 16;
 const LARGEST_CHUNK: usize = 128;
 
 /// The end of a range from which entries are taken.

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use parking_lot::RwLock;
+use arc_swap::ArcSwap;
 
 use super::KIND;
 use super::entry::{self, Large, Stored};
@@ -31,8 +31,10 @@ pub(super) struct Core {
     handles: Option<Handles>,
     /// Dropped, and so removed, after the handles.
     _scratch: Option<Scratch>,
-    /// Reads since sled could last take back memory.
-    pub(super) reads: AtomicU64,
+    /// Reads since sled could last take back memory. Not counted while it can at any time.
+    reads: AtomicU64,
+    /// Whether an [anchor](super::anchor) keeps sled from taking back memory.
+    pub(super) anchored: AtomicBool,
 }
 
 /// What sled gave us.
@@ -40,8 +42,11 @@ pub(super) struct Handles {
     pub(super) db: ::sled::Db,
     /// Our own notes.
     pub(super) notes: ::sled::Tree,
-    pub(super) keyspaces: RwLock<BTreeMap<KeyspaceId, Keyspace>>,
+    /// Changed by the one who writes only; loaded by every read.
+    pub(super) keyspaces: ArcSwap<Keyspaces>,
 }
+
+pub(super) type Keyspaces = BTreeMap<KeyspaceId, Keyspace>;
 
 /// The trees of one keyspace.
 #[derive(Clone)]
@@ -65,9 +70,28 @@ impl Core {
         open: impl FnOnce() -> std::result::Result<Handles, Problem>,
     ) -> Result<Core> {
         let (wall, reads) = (Wall::new(KIND, path), AtomicU64::new(0));
-        let mut core = Core { wall, handles: None, _scratch: scratch, reads };
+        let anchored = AtomicBool::new(false);
+        let mut core = Core { wall, handles: None, _scratch: scratch, reads, anchored };
         core.handles = Some(core.wall.call("open itself", open)?);
         Ok(core)
+    }
+
+    /// Counts a read while that matters, and gives how many there were.
+    pub(super) fn count_read(&self) -> u64 {
+        if self.anchored.load(Ordering::Relaxed) {
+            self.reads.fetch_add(1, Ordering::Relaxed) + 1
+        } else {
+            0
+        }
+    }
+
+    /// Reads that sled could not take back the memory of.
+    pub(super) fn reads(&self) -> u64 {
+        self.reads.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn forget_reads(&self) {
+        self.reads.store(0, Ordering::Relaxed);
     }
 
     /// Calls into sled.
@@ -141,7 +165,15 @@ impl Drop for Core {
 
 impl Handles {
     pub(super) fn keyspace(&self, keyspace: KeyspaceId) -> Option<Keyspace> {
-        self.keyspaces.read().get(&keyspace).cloned()
+        self.keyspaces.load().get(&keyspace).cloned()
+    }
+
+    /// Changes which keyspaces there are. Called by the one who writes.
+    pub(super) fn change_keyspaces<T>(&self, change: impl FnOnce(&mut Keyspaces) -> T) -> T {
+        let mut keyspaces = Keyspaces::clone(&self.keyspaces.load());
+        let changed = change(&mut keyspaces);
+        self.keyspaces.store(Arc::new(keyspaces));
+        changed
     }
 }
 
@@ -159,11 +191,6 @@ impl Keyspace {
         let whole = value.len() as u64 == large.length && crc32fast::hash(&value) == large.crc;
         Ok(whole.then(|| Value::from(value)))
     }
-}
-
-/// Counts reads; see [`Core::reads`].
-pub(super) fn count_read(reads: &AtomicU64) {
-    reads.fetch_add(1, Ordering::Relaxed);
 }
 
 /// A tree that was dropped meanwhile has nothing in it.

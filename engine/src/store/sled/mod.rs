@@ -47,7 +47,7 @@ use std::sync::Arc;
 use mainstay_wal::Lsn;
 use parking_lot::Mutex;
 
-use self::core::{Core, Problem, absent_if_dropped, count_read};
+use self::core::{Core, Problem, absent_if_dropped};
 use self::write::Writer;
 use super::chunked::{Bounds, ChunkSource, ChunkedRange, End};
 use super::{Store, StoreIter, StoreOp, StoreUsage};
@@ -109,7 +109,8 @@ impl Store for SledStore {
     fn get(&self, keyspace: KeyspaceId, key: &[u8]) -> Result<Option<Value>> {
         self.read()?;
         self.core.call("get", |handles| {
-            let Some(trees) = handles.keyspace(keyspace) else { return Ok(None) };
+            let keyspaces = handles.keyspaces.load();
+            let Some(trees) = keyspaces.get(&keyspace) else { return Ok(None) };
             match absent_if_dropped(trees.entries.get(key))? {
                 Some(found) => self.core.resolve(handles, keyspace, key, found),
                 None => Ok(None),
@@ -131,7 +132,7 @@ impl Store for SledStore {
     fn apply(&self, ops: &[StoreOp], up_to: Lsn) -> Result<()> {
         let mut writer = self.writer.as_ref().ok_or(Error::ReadOnly)?.lock();
         writer.check_usable()?;
-        writer.pin()?;
+        writer.pin(&self.core)?;
         writer.dirty = true;
         for op in ops {
             self.apply_op(&mut writer, op)?;
@@ -185,7 +186,7 @@ struct Source {
 
 impl ChunkSource for Source {
     fn chunk(&self, bounds: Bounds<'_>, from: End, limit: usize) -> Result<Vec<(Key, Value)>> {
-        count_read(&self.core.reads);
+        self.core.count_read();
         self.core.call("read a range", |handles| {
             let Some(trees) = handles.keyspace(self.keyspace) else { return Ok(Vec::new()) };
             let mut range = trees.entries.range::<&[u8], _>(bounds);

@@ -1,15 +1,15 @@
 //! Making a Store, opening it, and opening a copy of it.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Mutex, RwLock};
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 
-use super::core::{Core, Handles, Keyspace, Problem};
+use super::core::{Core, Handles, Keyspace, Keyspaces, Problem};
 use super::files::{self, DATA_FILE, Files};
 use super::write::{Care, Writer};
 use super::{FORMAT, FORMAT_VERSION, KIND, NOTES, SledOptions, SledStore, chunks_name};
@@ -124,7 +124,7 @@ impl SledStore {
             let db = open_sled(path, options, care)?;
             let notes = db.open_tree(NOTES)?;
             check(&db, &notes)?;
-            let keyspaces = RwLock::new(open_keyspaces(&db)?);
+            let keyspaces = ArcSwap::from_pointee(open_keyspaces(&db)?);
             Ok(Handles { db, notes, keyspaces })
         })?;
         // sled writes when it opens. That is not durable yet.
@@ -137,7 +137,7 @@ impl SledStore {
             entry_bytes: 0,
             stopped: None,
         };
-        writer.pin()?;
+        writer.pin(&core)?;
         Ok(SledStore { core: Arc::new(core), options, writer: Some(Mutex::new(writer)) })
     }
 }
@@ -171,9 +171,9 @@ fn open_sled(
     }
 }
 
-fn open_keyspaces(db: &::sled::Db) -> std::result::Result<BTreeMap<KeyspaceId, Keyspace>, Problem> {
+fn open_keyspaces(db: &::sled::Db) -> std::result::Result<Keyspaces, Problem> {
     let names = db.tree_names();
-    let mut keyspaces = BTreeMap::new();
+    let mut keyspaces = Keyspaces::new();
     for name in &names {
         if let Some((&b'e', id)) = name.split_first()
             && let Ok(id) = id.try_into()

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use parking_lot::Mutex;
 
 use super::anchor::Anchor;
-use super::core::{Handles, Keyspace, Problem, count_read};
+use super::core::{Core, Handles, Keyspace, Problem};
 use super::entry::{self, CHUNK_BYTES, INLINE_BYTES, Large, Stored};
 use super::files::Files;
 use super::{KIND, SledStore, chunks_name, entries_name};
@@ -69,7 +69,7 @@ impl SledStore {
     pub(super) fn sync(&self, writer: &mut Writer) -> Result<()> {
         self.sync_data(writer)?;
         writer.dirty = false;
-        writer.anchor = None;
+        writer.unpin(&self.core);
         Ok(())
     }
 
@@ -79,14 +79,14 @@ impl SledStore {
         writer.entry_bytes = entry_bytes.max(writer.entry_bytes - writer.entry_bytes / 64);
         writer.unsynced_bytes += ENTRIES_PER_PAGE * writer.entry_bytes;
         if writer.unsynced_bytes < writer.care.unsynced_bytes
-            && self.core.reads.load(Ordering::Relaxed) < writer.care.unsynced_reads
+            && self.core.reads() < writer.care.unsynced_reads
         {
             return Ok(());
         }
         // The next anchor is pinned before the sync and the one before is let go after it, so there
         // is no gap.
         let before = writer.anchor.take();
-        writer.pin()?;
+        writer.pin(&self.core)?;
         self.sync_data(writer)?;
         drop(before);
         Ok(())
@@ -101,7 +101,7 @@ impl SledStore {
             self.core.wall.failed("sync its files", &error.to_string())
         })?;
         writer.unsynced_bytes = 0;
-        self.core.reads.store(0, Ordering::Relaxed);
+        self.core.forget_reads();
         Ok(())
     }
 
@@ -193,7 +193,7 @@ impl SledStore {
 
     fn drop_keyspace(&self, writer: &mut Writer, keyspace: KeyspaceId) -> Result<()> {
         self.core.call("drop a keyspace", |handles| {
-            let known = handles.keyspaces.write().remove(&keyspace).is_some();
+            let known = handles.change_keyspaces(|all| all.remove(&keyspace).is_some());
             // Names without a handle: the entries were dropped before a crash, and the chunks not.
             if known || handles.db.tree_names().contains(&chunks_name(keyspace).as_slice().into()) {
                 handles.db.drop_tree(entries_name(keyspace))?;
@@ -227,26 +227,31 @@ impl SledStore {
     /// Counts a read. When sled had to keep too much in memory for too many reads, and nobody is
     /// writing, this makes durable what is not, so that it can let go.
     pub(super) fn read(&self) -> Result<()> {
-        count_read(&self.core.reads);
-        if self.core.reads.load(Ordering::Relaxed) >= Care::FULL.unsynced_reads
+        if self.core.count_read() >= Care::FULL.unsynced_reads
             && let Some(mut writer) = self.writer.as_ref().and_then(Mutex::try_lock)
         {
             if writer.dirty && writer.stopped.is_none() {
                 return self.sync(&mut writer);
             }
-            self.core.reads.store(0, Ordering::Relaxed);
+            self.core.forget_reads();
         }
         Ok(())
     }
 }
 
 impl Writer {
-    pub(super) fn pin(&mut self) -> Result<()> {
+    pub(super) fn pin(&mut self, core: &Core) -> Result<()> {
         if self.anchor.is_none() && self.care.anchored {
             let anchor = Anchor::pin().map_err(|error| failed(KIND, "write", error))?;
             self.anchor = Some(anchor);
+            core.anchored.store(true, Ordering::Relaxed);
         }
         Ok(())
+    }
+
+    fn unpin(&mut self, core: &Core) {
+        core.anchored.store(false, Ordering::Relaxed);
+        self.anchor = None;
     }
 
     pub(super) fn check_usable(&self) -> Result<()> {
@@ -273,7 +278,7 @@ impl Handles {
         let chunks =
             if with_chunks { Some(self.db.open_tree(chunks_name(keyspace))?) } else { None };
         let trees = Keyspace { entries, chunks };
-        self.keyspaces.write().insert(keyspace, trees.clone());
+        self.change_keyspaces(|all| all.insert(keyspace, trees.clone()));
         Ok(trees)
     }
 }

@@ -185,7 +185,8 @@ impl World {
                     Err(Error::SnapshotTooOld { .. }) => {
                         let running = self.job.as_ref().map_or(self.base, |job| job.end());
                         // A checkpoint that was given up may have changed the Store too.
-                        assert!(at < running.max(self.state.floor()), "{at} refused");
+                        let known_from = self.state.floor().max(self.state.forgotten());
+                        assert!(at < running.max(known_from), "{at} refused");
                     }
                     Err(error) => panic!("snapshot at {at}: {error}"),
                 }
