@@ -23,7 +23,7 @@ pub(crate) struct LooseStore {
     content: Arc<Mutex<Content>>,
     meanwhile: Arc<Mutex<Option<Meanwhile>>>,
     applied: Mutex<Lsn>,
-    fails_reads: AtomicBool,
+    fails_reads: Arc<AtomicBool>,
     fails_after_applying: AtomicBool,
 }
 
@@ -53,7 +53,7 @@ impl LooseStore {
         *self.meanwhile.lock() = None;
     }
 
-    /// From now on every read that begins fails.
+    /// From now on every read fails, those that have begun too.
     pub(crate) fn fail_reads(&self, fail: bool) {
         self.fails_reads.store(fail, Ordering::Relaxed);
     }
@@ -137,6 +137,7 @@ impl Store for LooseStore {
         Ok(Box::new(LooseIter {
             content: Arc::clone(&self.content),
             meanwhile: Arc::clone(&self.meanwhile),
+            fails: Arc::clone(&self.fails_reads),
             keyspace,
             lower: lower.map(Key::from),
             upper: upper.map(Key::from),
@@ -173,12 +174,23 @@ impl Store for LooseStore {
 struct LooseIter {
     content: Arc<Mutex<Content>>,
     meanwhile: Arc<Mutex<Option<Meanwhile>>>,
+    fails: Arc<AtomicBool>,
     keyspace: KeyspaceId,
     lower: Bound<Key>,
     upper: Bound<Key>,
 }
 
 impl LooseIter {
+    fn step(&mut self, back: bool) -> Option<Result<(Key, Value)>> {
+        if let Err(error) = LooseStore::fail_if(&self.fails) {
+            return Some(Err(error));
+        }
+        run(&self.meanwhile);
+        let found = self.find(back);
+        run(&self.meanwhile);
+        found.map(Ok)
+    }
+
     fn find(&mut self, back: bool) -> Option<(Key, Value)> {
         let content = self.content.lock();
         let of_keyspace = content
@@ -197,18 +209,12 @@ impl Iterator for LooseIter {
     type Item = Result<(Key, Value)>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        run(&self.meanwhile);
-        let found = self.find(false);
-        run(&self.meanwhile);
-        found.map(Ok)
+        self.step(false)
     }
 }
 
 impl DoubleEndedIterator for LooseIter {
     fn next_back(&mut self) -> Option<Self::Item> {
-        run(&self.meanwhile);
-        let found = self.find(true);
-        run(&self.meanwhile);
-        found.map(Ok)
+        self.step(true)
     }
 }
