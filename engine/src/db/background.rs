@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
-use super::{Inner, now};
+use super::{Shared, now};
 use crate::engine::{CheckpointStep, Engine};
 use crate::error::Result;
 
@@ -83,56 +83,56 @@ impl Background {
     }
 }
 
-/// Starts the thread. It holds the database only while it works, so that dropping the last clone
-/// closes it.
+/// Starts the thread. It holds the database only while it works: the one who drops the last handle
+/// stops it, and waits for it.
 #[expect(clippy::disallowed_methods, reason = "the thread beside the engine, which steps it")]
-pub(super) fn spawn(inner: &Arc<Inner>) -> Result<()> {
-    let (weak, signal) = (Arc::downgrade(inner), inner.background.signal.clone());
+pub(super) fn spawn(shared: &Arc<Shared>) -> Result<()> {
+    let (weak, signal) = (Arc::downgrade(shared), shared.background.signal.clone());
     let spawned = std::thread::Builder::new()
         .name("mainstay-checkpoint".to_owned())
         .spawn(move || run(&weak, &signal))
         .map_err(|error| mainstay_wal::Error::io("spawn a thread for", "checkpoints", error))?;
-    *inner.background.thread.lock() = Some(spawned);
+    *shared.background.thread.lock() = Some(spawned);
     Ok(())
 }
 
-fn run(weak: &Weak<Inner>, signal: &Signal) {
+fn run(weak: &Weak<Shared>, signal: &Signal) {
     while signal.wait() {
-        let Some(inner) = weak.upgrade() else { return };
-        if !work(&inner, signal) {
+        let Some(shared) = weak.upgrade() else { return };
+        if !work(&shared, signal) {
             return;
         }
     }
 }
 
 /// Makes checkpoints until no memtable is frozen. False if the database failed or was closed.
-fn work(inner: &Inner, signal: &Signal) -> bool {
+fn work(shared: &Shared, signal: &Signal) -> bool {
     let mut started = now();
-    let mut frozen = inner.engine.state().frozen_bytes();
+    let mut frozen = shared.engine.state().frozen_bytes();
     loop {
         if signal.is_stopped() {
             return false;
         }
-        match inner.engine.checkpoint_step() {
-            Ok(CheckpointStep::Working) if inner.pressure.is_measured() => {}
+        match shared.engine.checkpoint_step() {
+            Ok(CheckpointStep::Working) if shared.pressure.is_measured() => {}
             Ok(CheckpointStep::Working) => {
                 // Until the first one is complete, its beginning must do.
                 let took = now().duration_since(started);
                 if took >= FIRST_MEASURED {
-                    inner.pressure.measured(inner.engine.moved_bytes() as u64, took);
+                    shared.pressure.measured(shared.engine.moved_bytes() as u64, took);
                 }
             }
             Ok(CheckpointStep::Done(_)) => {
-                let left = inner.engine.state().frozen_bytes();
+                let left = shared.engine.state().frozen_bytes();
                 let freed = frozen.saturating_sub(left) as u64;
-                inner.pressure.measured(freed, now().duration_since(started));
-                inner.pressure.relieve();
+                shared.pressure.measured(freed, now().duration_since(started));
+                shared.pressure.relieve();
                 (started, frozen) = (now(), left);
             }
             Ok(CheckpointStep::Idle) => return true,
             // Logged where it happened, and every later write gets it.
             Err(_) => {
-                inner.pressure.relieve();
+                shared.pressure.relieve();
                 return false;
             }
         }

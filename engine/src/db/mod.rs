@@ -38,7 +38,21 @@ pub struct Db {
     default: Keyspace,
 }
 
+/// What handles of the database share. The threads hold only what is behind it, and for as long as
+/// they work: so the last handle that is dropped waits for them, and the directory is free then.
 pub(crate) struct Inner {
+    shared: Arc<Shared>,
+}
+
+impl std::ops::Deref for Inner {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.shared
+    }
+}
+
+pub(crate) struct Shared {
     pub(crate) engine: Engine,
     pressure: pressure::Pressure,
     background: background::Background,
@@ -170,7 +184,7 @@ impl Db {
     }
 }
 
-impl Inner {
+impl Shared {
     /// Waits where memory is short, then writes.
     fn write(&self, batch: &Batch, durability: Durability) -> Result<Lsn> {
         self.write_if(batch, durability, &mut || Ok(()))

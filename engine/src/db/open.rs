@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use mainstay_wal::disk::{Disk, FileDisk, FileDiskOptions};
 use mainstay_wal::{DatabaseId, Incarnation};
 
-use super::{Db, Inner, Keyspace, background, now, pressure};
+use super::{Db, Inner, Keyspace, Shared, background, now, pressure};
 use crate::engine::{Engine, Identity};
 use crate::error::Result;
 use crate::keyspace::{DEFAULT_NAME, KeyspaceId};
@@ -50,23 +50,24 @@ impl Db {
     pub(crate) fn start(engine: Engine, started: Instant) -> Result<Db> {
         let threads = engine.options.background;
         let default = engine.state().keyspace_ref(KeyspaceId::DEFAULT, DEFAULT_NAME);
-        let inner = Arc::new(Inner {
+        let shared = Arc::new(Shared {
             engine,
             pressure: pressure::Pressure::default(),
             background: background::Background::default(),
             closed: AtomicBool::new(false),
             opened_in: elapsed(started),
         });
-        let weak = Arc::downgrade(&inner);
-        let first = inner.engine.log.set_durable_listener(Box::new(move |durable| {
-            if let Some(inner) = weak.upgrade() {
-                inner.engine.advance(durable);
+        let weak = Arc::downgrade(&shared);
+        let first = shared.engine.log.set_durable_listener(Box::new(move |durable| {
+            if let Some(shared) = weak.upgrade() {
+                shared.engine.advance(durable);
             }
         }));
         assert!(first, "the log of an engine has no other listener");
+        let inner = Arc::new(Inner { shared });
         if threads {
             inner.engine.log.spawn_thread()?;
-            background::spawn(&inner)?;
+            background::spawn(&inner.shared)?;
             // Replay may have left more in memory than it moved.
             inner.background.checkpoint_if_needed(&inner.engine);
         }

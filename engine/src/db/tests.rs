@@ -50,6 +50,21 @@ fn what_is_written_is_read_and_is_there_after_reopening() {
 }
 
 #[test]
+fn a_database_that_was_dropped_can_be_opened_again_at_once() {
+    let directory = directory();
+    let options = Options::new().memory_bytes(1 << 20);
+    for round in 0..20u32 {
+        let db = options.clone().open(directory.path()).unwrap();
+        for number in 0..5000u32 {
+            let key = (number * 20 + round).to_be_bytes();
+            db.insert_with(key, [7; 100], Durability::Buffered).unwrap();
+        }
+        // In the middle of a checkpoint, most likely.
+        drop(db);
+    }
+}
+
+#[test]
 fn a_second_opener_is_told_who_has_the_directory() {
     let directory = directory();
     let db = Db::open(directory.path()).unwrap();
