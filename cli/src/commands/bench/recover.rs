@@ -30,8 +30,8 @@ Examples:
   mainstay bench recover --memory-bytes 4G                      so much memory that all of them stand in the log alone
   mainstay bench recover --memory-bytes 4G --batch 1 --rounds 3
 
-A child writes the records in batches and is killed with SIGKILL as soon as all of them are durable; then the database is
-opened and measured. A copy of its Store is opened alone before, to tell how much of the time is the Store's own.";
+A child writes the records in batches and is killed with SIGKILL as soon as all of them are durable; then the database
+is opened and measured. A copy of its Store is opened alone before, to tell how much of the time is the Store's own.";
 
 /// Arguments of `mainstay bench recover`.
 #[derive(Args, Clone, Debug)]
