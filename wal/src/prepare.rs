@@ -108,12 +108,13 @@ pub(crate) fn fill_with_zeros(file: &dyn DiskFile, size_bytes: u64) -> io::Resul
     file.sync()
 }
 
-/// Writes the next piece of zeros, past the page cache where that can be had: a whole segment there
-/// would be given to the disk at once, and hold up the groups that come meanwhile.
+/// Writes the next piece of zeros. A [`FileDisk`](crate::disk::FileDisk) gives it to the disk at
+/// once: a whole segment in the page cache would come there in one piece, and hold up the groups that
+/// come meanwhile.
 fn write_zeros(file: &dyn DiskFile, offset: u64, size_bytes: u64) -> io::Result<u64> {
     let bytes = (size_bytes - offset).min(ZEROS_BYTES as u64);
     let mut zeros = AlignedBuffer::with_capacity(ZEROS_BYTES);
     zeros.resize(usize::try_from(bytes).unwrap_or(ZEROS_BYTES));
-    file.write_and_sync_at(offset, &zeros)?;
+    file.write_at(offset, &zeros)?;
     Ok(bytes)
 }

@@ -6,6 +6,8 @@ use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use parking_lot::Mutex;
+
 use crate::disk::{DIRECT_ALIGNMENT_BYTES, DiskFile, Open};
 
 /// An open file. Reads and plain writes go through the page cache; the kernel keeps it in step with
@@ -19,6 +21,9 @@ pub(super) struct SystemFile {
     direct: Option<File>,
     /// Cleared for good once the system has refused a write past the page cache.
     direct_works: AtomicBool,
+    /// Writes past the page cache that are not durable yet: for filling a new file, whose bytes
+    /// would else come to the disk all at once. Closed by the first sync.
+    filling: Mutex<Option<File>>,
     /// Space was reserved or cut since the last sync, so that one must sync all metadata.
     allocated: AtomicBool,
 }
@@ -41,19 +46,26 @@ impl SystemFile {
         if file.metadata()?.is_dir() {
             return Err(io::ErrorKind::IsADirectory.into());
         }
-        let direct = if direct && writable { open_direct(path, &file) } else { None };
-        let direct_works = AtomicBool::new(direct.is_some());
-        Ok(SystemFile { file, writable, direct, direct_works, allocated: AtomicBool::new(false) })
+        let synced = if direct && writable { open_direct(path, &file, O_DSYNC) } else { None };
+        let is_new = open == Open::CreateNew && synced.is_some();
+        let filling = if is_new { open_direct(path, &file, 0) } else { None };
+        Ok(SystemFile {
+            file,
+            writable,
+            direct_works: AtomicBool::new(synced.is_some()),
+            direct: synced,
+            filling: Mutex::new(filling),
+            allocated: AtomicBool::new(false),
+        })
     }
 
     fn check_writable(&self) -> io::Result<()> {
         if self.writable { Ok(()) } else { Err(io::ErrorKind::PermissionDenied.into()) }
     }
 
-    /// Writes past the page cache as far as the system lets us; returns how many bytes are durable.
+    /// Writes past the page cache as far as the system lets us; returns how many bytes were written.
     /// The rest has to go through the page cache, which also finds out what stopped us.
-    fn write_direct(&self, offset: u64, bytes: &[u8]) -> io::Result<usize> {
-        let Some(direct) = &self.direct else { return Ok(0) };
+    fn write_direct(&self, direct: &File, offset: u64, bytes: &[u8]) -> io::Result<usize> {
         if !self.direct_works.load(Ordering::Relaxed) || !is_aligned(offset, bytes) {
             return Ok(0);
         }
@@ -103,7 +115,10 @@ impl DiskFile for SystemFile {
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         self.check_writable()?;
-        let mut done = 0;
+        let mut done = match &*self.filling.lock() {
+            Some(filling) => self.write_direct(filling, offset, bytes)?,
+            None => 0,
+        };
         while done < bytes.len() {
             match write_some_at(&self.file, offset + done as u64, &bytes[done..]) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
@@ -117,7 +132,10 @@ impl DiskFile for SystemFile {
 
     fn write_and_sync_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         self.check_writable()?;
-        let done = self.write_direct(offset, bytes)?;
+        let done = match &self.direct {
+            Some(direct) => self.write_direct(direct, offset, bytes)?,
+            None => 0,
+        };
         if done == bytes.len() {
             return Ok(());
         }
@@ -126,6 +144,7 @@ impl DiskFile for SystemFile {
     }
 
     fn sync(&self) -> io::Result<()> {
+        *self.filling.lock() = None;
         if !self.allocated.swap(false, Ordering::Relaxed) {
             return self.file.sync_data();
         }
@@ -177,19 +196,22 @@ const O_DSYNC: u32 = if cfg!(any(target_arch = "sparc", target_arch = "sparc64")
 /// Opens the file a second time, past the page cache. None where that cannot be had, for whatever
 /// reason: the file is open already, and everything can be done without.
 #[cfg(target_os = "linux")]
-fn open_direct(path: &Path, file: &File) -> Option<File> {
+fn open_direct(path: &Path, file: &File, more: u32) -> Option<File> {
     use rustix::fs::OFlags;
     use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 
     const { assert!(OFlags::SYNC.bits() & O_DSYNC == O_DSYNC) };
-    let flags = (OFlags::DIRECT.bits() | O_DSYNC).cast_signed();
+    let flags = (OFlags::DIRECT.bits() | more).cast_signed();
     let direct = OpenOptions::new().write(true).custom_flags(flags).open(path).ok()?;
     let (one, other) = (file.metadata().ok()?, direct.metadata().ok()?);
     ((one.dev(), one.ino()) == (other.dev(), other.ino())).then_some(direct)
 }
 
 #[cfg(not(target_os = "linux"))]
-fn open_direct(_: &Path, _: &File) -> Option<File> {
+const O_DSYNC: u32 = 0;
+
+#[cfg(not(target_os = "linux"))]
+fn open_direct(_: &Path, _: &File, _: u32) -> Option<File> {
     None
 }
 
