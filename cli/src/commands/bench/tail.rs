@@ -23,8 +23,8 @@ Examples:
   mainstay bench tail --value-bytes 1k --records 500000 --json
 
 One thread appends records to a log as fast as it takes them while another follows its end; then the log is read from
-its beginning several times. The limit, in turn with that, reads frames of the same size from the page cache, checks each,
-and hands them to another thread. Bytes are those of frames, 28 each and the value.";
+its beginning several times. The limit, in turn with that, reads frames of the same size from the page cache, checks
+each, and hands them to another thread. Bytes are those of frames, 28 each and the value.";
 
 /// Arguments of `mainstay bench tail`.
 #[derive(Args, Debug)]
