@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::{PoisonError, RwLock};
 
-use mainstay::{AsKeyspace, Db, Error, Options, Snapshot};
+use mainstay::{AsKeyspace, Db, Error, Options, Snapshot, StoreKind};
 use mainstay_cli::crash::{Side, State};
 
 /// Held for reading while a database is open in this process, and for writing while a child is started: between its
@@ -22,6 +22,12 @@ pub(crate) struct Found {
     pub(crate) states: Vec<State>,
     /// Whether opening cut a torn tail.
     pub(crate) tail_cut: bool,
+}
+
+/// Makes an empty database with a Store, which it remembers.
+pub(crate) fn make(dir: &Path, store: StoreKind) {
+    let _open = FORK.read().unwrap_or_else(PoisonError::into_inner);
+    Options::new().store(store).open(dir).expect("is made").close().expect("closes");
 }
 
 /// Opens the database, reads everything and closes it. Stops the test if something is there that no writer

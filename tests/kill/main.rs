@@ -1,4 +1,4 @@
-//! Processes that are killed with SIGKILL in mid-work, over sled and real files.
+//! Processes that are killed with SIGKILL in mid-work, over sled, lsm and real files.
 //!
 //! A child works (see `mainstay_cli::crash`), acknowledging what is durable; it is killed at a random moment; then
 //! the database must hold exactly what was acknowledged, or at most the operations more that were on their way,
@@ -24,12 +24,15 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use mainstay::StoreKind;
 use mainstay_cli::crash::{Ack, Killed, Mix, Op, Outcome, Running, When, Witness, Workload};
 use oorandom::Rand64;
 
 /// What one test does.
 struct Plan {
     name: &'static str,
+    /// A database that is not there yet is made by the child, with the default Store.
+    made_with: Option<StoreKind>,
     mix: Mix,
     rounds: u32,
     writers: u32,
@@ -43,6 +46,7 @@ struct Plan {
 
 const INSERT: Plan = Plan {
     name: "insert",
+    made_with: None,
     mix: Mix::Insert,
     rounds: 40,
     writers: 1,
@@ -71,7 +75,11 @@ const RECOVERY: Plan = Plan {
     ..INSERT
 };
 
-const PLANS: [&Plan; 9] = [
+const LSM: Plan = Plan { name: "lsm", made_with: Some(StoreKind::Lsm), ..CHECKPOINT };
+const LSM_RECOVERY: Plan =
+    Plan { name: "lsm recovery", made_with: Some(StoreKind::Lsm), ..RECOVERY };
+
+const PLANS: [&Plan; 11] = [
     &INSERT,
     &BATCH,
     &TICKETS,
@@ -81,6 +89,8 @@ const PLANS: [&Plan; 9] = [
     &BACKUP,
     &BUFFERED,
     &RECOVERY,
+    &LSM,
+    &LSM_RECOVERY,
 ];
 
 /// Kills of all plans together.
@@ -113,6 +123,9 @@ struct Tally {
     backups_restored: u32,
 }
 
+/// The directory of the database in the scratch directory.
+const DATABASE: &str = "database";
+
 /// One database and what it must hold.
 struct Course<'a> {
     plan: &'a Plan,
@@ -127,6 +140,9 @@ impl<'a> Course<'a> {
     fn new(plan: &'a Plan, seed: u64) -> Course<'a> {
         let workload = |writer| Workload { seed, writer, mix: plan.mix };
         let scratch = tempfile::Builder::new().prefix("mainstay-kill-").tempdir().expect("tempdir");
+        if let Some(store) = plan.made_with {
+            database::make(&scratch.path().join(DATABASE), store);
+        }
         Course {
             plan,
             scratch,
@@ -138,7 +154,7 @@ impl<'a> Course<'a> {
     }
 
     fn dir(&self) -> PathBuf {
-        self.scratch.path().join("database")
+        self.scratch.path().join(DATABASE)
     }
 
     fn backups(&self) -> PathBuf {
@@ -290,6 +306,11 @@ fn checkpoints_lose_nothing() {
 }
 
 #[test]
+fn checkpoints_lose_nothing_over_lsm() {
+    run(&LSM, 20);
+}
+
+#[test]
 fn rotation_loses_nothing() {
     run(&ROTATION, 16);
 }
@@ -308,5 +329,11 @@ fn synced_buffered_writes_survive_and_the_rest_is_a_prefix() {
 #[test]
 fn recovery_that_is_killed_recovers() {
     let tally = run(&RECOVERY, 19);
+    assert!(tally.kills_before_open > 0, "no recovery was killed");
+}
+
+#[test]
+fn recovery_over_lsm_that_is_killed_recovers() {
+    let tally = run(&LSM_RECOVERY, 21);
     assert!(tally.kills_before_open > 0, "no recovery was killed");
 }

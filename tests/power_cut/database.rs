@@ -21,6 +21,13 @@ pub(crate) static OVER_SLED: Program = Program {
     open: |directory| open(directory, StoreKind::Sled),
 };
 
+/// Over lsm, which syncs on its own and merges its files meanwhile.
+pub(crate) static OVER_LSM: Program = Program {
+    name: "a database over lsm",
+    pairs: 2,
+    open: |directory| open(directory, StoreKind::Lsm),
+};
+
 /// Over the Store in memory, whose files a checkpoint writes through the same disk as the log.
 pub(crate) static OVER_MEMORY: Program = Program {
     name: "a database over memory",
@@ -75,6 +82,11 @@ fn nothing_acknowledged_is_lost_by_power_cuts_in_a_row_over_sled() {
 }
 
 #[test]
+fn nothing_acknowledged_is_lost_by_power_cuts_in_a_row_over_lsm() {
+    ends::power_cuts_in_a_row(&OVER_LSM, 60);
+}
+
+#[test]
 fn nothing_acknowledged_is_lost_by_power_cuts_in_a_row_over_memory() {
     ends::power_cuts_in_a_row(&OVER_MEMORY, 60);
 }
@@ -82,11 +94,13 @@ fn nothing_acknowledged_is_lost_by_power_cuts_in_a_row_over_memory() {
 #[test]
 fn a_power_cut_while_it_is_made_leaves_a_database_or_none() {
     ends::power_cuts_while_made(&OVER_SLED);
+    ends::power_cuts_while_made(&OVER_LSM);
     ends::power_cuts_while_made(&OVER_MEMORY);
 }
 
 #[test]
 fn what_a_killed_process_left_unsynced_is_made_durable_before_it_is_built_upon() {
     ends::power_cuts_after_a_kill(&OVER_SLED);
+    ends::power_cuts_after_a_kill(&OVER_LSM);
     ends::power_cuts_after_a_kill(&OVER_MEMORY);
 }

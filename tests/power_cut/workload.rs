@@ -48,6 +48,7 @@ static PROGRAMS: &[&Program] = &[
     &super::log::PLAIN,
     &super::database::OVER_MEMORY,
     &super::database::OVER_SLED,
+    &super::database::OVER_LSM,
     &super::sled_flush::PLAIN,
     &super::sled_flush::SYNCED,
 ];
