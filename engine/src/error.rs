@@ -27,8 +27,13 @@ pub enum Error {
         damaged: bool,
     },
     /// The database was made with another Store. Open it with that one. Nothing was changed.
-    #[error("this database uses the {found} Store, not {requested}")]
+    #[error(
+        "{directory} was made with the {found} Store, not {requested}: \
+         open it with {found}, or without naming a Store"
+    )]
     OtherStore {
+        /// The directory.
+        directory: String,
         /// What the manifest says.
         found: String,
         /// What was asked for.
@@ -49,7 +54,7 @@ pub enum Error {
         reason: String,
     },
     /// A key is empty or longer than the limit. Nothing was applied.
-    #[error("a key of {bytes} bytes is outside of 1 to {limit_bytes} bytes")]
+    #[error("a key of {bytes} bytes is refused: keys have 1 to {limit_bytes} bytes")]
     KeySize {
         /// Size of the key.
         bytes: usize,
@@ -57,7 +62,10 @@ pub enum Error {
         limit_bytes: usize,
     },
     /// A value or batch is larger than its limit. Nothing was applied; split it or raise the limit.
-    #[error("a {what} of {bytes} bytes is larger than the limit of {limit_bytes} bytes")]
+    #[error(
+        "a {what} of {bytes} bytes is larger than the limit of {limit_bytes} bytes: split it{}",
+        or_raise_the_limit(.what)
+    )]
     TooLarge {
         /// "value" or "batch".
         what: &'static str,
@@ -75,7 +83,9 @@ pub enum Error {
         reason: &'static str,
     },
     /// The keyspace was dropped, or belongs to another database. Nothing was applied.
-    #[error("keyspace {name:?} is not in this database (any more)")]
+    #[error(
+        "keyspace {name:?} is not in this database (any more): take a handle from this database"
+    )]
     NoSuchKeyspace {
         /// The name.
         name: String,
@@ -167,6 +177,10 @@ pub enum Error {
 /// What to do about a Store that failed.
 fn remedy(damaged: bool) -> &'static str {
     if damaged { "; it is damaged: close the database and open it again to rebuild it" } else { "" }
+}
+
+fn or_raise_the_limit(what: &str) -> &'static str {
+    if what == "value" { ", or raise max_value_bytes" } else { "" }
 }
 
 /// What to do about an [`Error`].

@@ -9,7 +9,7 @@ use mainstay_wal::disk::Disk;
 use crate::db::Db;
 use crate::error::{Error, Result};
 use crate::state::StateOptions;
-use crate::store::StoreKind;
+use crate::store::{Store, StoreAccess, StoreKind, StorePlace, StoreSource};
 
 /// What an acknowledged write survives.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub enum Durability {
 /// How a database is opened. By-value setters; the defaults suit a program on a local SSD.
 #[derive(Clone, Debug)]
 pub struct Options {
-    pub(crate) store: Option<StoreKind>,
+    pub(crate) store: Option<StoreSource>,
     pub(crate) memory_bytes: usize,
     pub(crate) store_cache_bytes: u64,
     pub(crate) max_value_bytes: usize,
@@ -58,6 +58,9 @@ impl Default for Options {
 /// The smallest budget of memory with which a database works well.
 const MIN_MEMORY_BYTES: usize = 1 << 20;
 
+/// sled refuses to work with hardly any.
+const MIN_STORE_CACHE_BYTES: u64 = 64 << 10;
+
 impl Options {
     /// The defaults.
     #[must_use]
@@ -69,21 +72,38 @@ impl Options {
     /// new one `sled`, or `lsm` in a program that is built without `sled`.
     #[must_use]
     pub fn store(mut self, store: StoreKind) -> Options {
-        self.store = Some(store);
+        self.store = Some(StoreSource::Kind(store));
+        self
+    }
+
+    /// Puts a Store of the program's own below the database, in place of those that come with
+    /// mainstay.
+    ///
+    /// `kind` is its name, which the manifest remembers: a database made with it is opened with it
+    /// ever after. `open` is called whenever the database needs its Store, which must keep the
+    /// contract of [`Store`]: [`conformance`](crate::store::conformance) checks that. Repairing,
+    /// verifying and restoring a directory know only the Stores that come with mainstay.
+    #[must_use]
+    pub fn own_store(
+        mut self,
+        kind: &'static str,
+        open: impl Fn(StorePlace<'_>, StoreAccess) -> Result<Arc<dyn Store>> + Send + Sync + 'static,
+    ) -> Options {
+        self.store = Some(StoreSource::Own { kind, open: Arc::new(open) });
         self
     }
 
     /// Memory for writes that are not in the Store yet, for the log's buffers and for old
     /// snapshots, all together. Default 256 MiB, at least 1 MiB. Less makes checkpoints more
     /// frequent and writers wait earlier; more makes recovery longer. The Store's own memory
-    /// comes on top.
+    /// comes on top, and the batches that writers hold.
     #[must_use]
     pub fn memory_bytes(mut self, bytes: usize) -> Options {
         self.memory_bytes = bytes;
         self
     }
 
-    /// The cache that the Store may use. Default 64 MiB.
+    /// The cache that the Store may use. Default 64 MiB, at least 64 KiB.
     #[must_use]
     pub fn store_cache_bytes(mut self, bytes: u64) -> Options {
         self.store_cache_bytes = bytes;
@@ -155,24 +175,33 @@ impl Options {
 
     /// Refuses what cannot work.
     pub(crate) fn check(&self) -> Result<()> {
-        let refuse =
-            |option, reason: &str| Err(Error::Option { option, reason: reason.to_owned() });
+        let refuse = |option, reason: String| Err(Error::Option { option, reason });
         if self.memory_bytes < MIN_MEMORY_BYTES {
-            return refuse("memory_bytes", "must be at least 1 MiB");
+            let reason = format!("{} is too little: at least 1048576 (1 MiB)", self.memory_bytes);
+            return refuse("memory_bytes", reason);
+        }
+        if self.store_cache_bytes < MIN_STORE_CACHE_BYTES {
+            let reason =
+                format!("{} is too little: at least 65536 (64 KiB)", self.store_cache_bytes);
+            return refuse("store_cache_bytes", reason);
+        }
+        if let Some(store) = &self.store {
+            store.check()?;
         }
         if self.max_value_bytes > 31 << 20 {
-            return refuse("max_value_bytes", "must be at most 31 MiB");
+            let reason = format!("{} is too much: at most 32505856 (31 MiB)", self.max_value_bytes);
+            return refuse("max_value_bytes", reason);
         }
         let (first, max) = (self.first_segment_bytes, self.max_segment_bytes);
         let sizes = 4096..=1 << 30;
         if !(first.is_power_of_two() && max.is_power_of_two()) {
-            return refuse("segment_bytes", "must be powers of two");
+            return refuse("segment_bytes", format!("{first} and {max} must be powers of two"));
         }
         if !(sizes.contains(&first) && sizes.contains(&max) && first <= max) {
-            return refuse(
-                "segment_bytes",
-                "must lie between 4 KiB and 1 GiB, the first not above the other",
+            let reason = format!(
+                "{first} and {max} must lie between 4 KiB and 1 GiB, the first not above the other"
             );
+            return refuse("segment_bytes", reason);
         }
         Ok(())
     }

@@ -7,13 +7,12 @@ use mainstay_wal::disk::{Disk, FileDisk};
 use mainstay_wal::manifest::ManifestFile;
 use mainstay_wal::{Bound, Log};
 
-use crate::engine::store_kind;
 use crate::error::{Error, Result};
 use crate::keyspace::KeyspaceRef;
 use crate::options::Options;
 use crate::snapshot::Snapshot;
 use crate::state::{Replay, State, StateOptions};
-use crate::store::{StorePlace, open_store_read_only};
+use crate::store::{StorePlace, StoreSource};
 
 /// A database opened for reading alone. No byte of its directory is changed, and nothing is written
 /// beside it.
@@ -27,6 +26,7 @@ pub struct ReadOnlyDb {
 
 impl ReadOnlyDb {
     pub(crate) fn open_at(path: &Path, options: Options) -> Result<ReadOnlyDb> {
+        options.check()?;
         let disk = FileDisk::open_read_only(path).map_err(|error| {
             mainstay_wal::Error::io("open the directory", path.display().to_string(), error)
         })?;
@@ -45,9 +45,9 @@ impl ReadOnlyDb {
         if manifest.replicated {
             return Err(Error::Replicated { directory: disk.describe() });
         }
-        let kind = store_kind(&manifest, options.store)?;
+        let source = StoreSource::of(&manifest, disk.describe(), options.store.as_ref())?;
         let place = StorePlace { disk: &disk, root, directory: &manifest.store_directory };
-        let store = open_store_read_only(kind, place, options.store_cache_bytes, None)?;
+        let store = source.open_read_only(place, options.store_cache_bytes, None)?;
         let log_options = options.log_options(0);
         let (log, _) = Log::open_read_only(disk.clone(), log_options, &manifest, Some(lock))?;
         let base = manifest.checkpoint.lsn;

@@ -8,12 +8,12 @@ use mainstay_wal::disk::{Disk, FileDisk, FileDiskOptions};
 use mainstay_wal::manifest::ManifestFile;
 use mainstay_wal::{LogId, Lsn};
 
-use crate::engine::{lock, next_directory, store_kind};
+use crate::engine::{lock, next_directory};
 use crate::error::{Error, Result};
 use crate::keyspace::KeyspaceId;
 use crate::options::Options;
 use crate::state::State;
-use crate::store::{self, Store, StoreOp, StorePlace, destroy};
+use crate::store::{self, Store, StoreOp, StorePlace, StoreSource, destroy};
 
 /// How many operations are given to the new Store at a time, and how many bytes at most.
 const PIECE_OPS: usize = 10_000;
@@ -69,17 +69,17 @@ pub fn rebuild_store_on(disk: Arc<dyn Disk>, root: Option<&Path>) -> Result<Rebu
         let store_directory = old_directory;
         return Ok(RebuildReport { entries: 0, before_bytes: 0, after_bytes: 0, store_directory });
     }
-    let kind = store_kind(&manifest, None)?;
+    let source = StoreSource::of(&manifest, disk.describe(), None)?;
     let options = Options::new();
     let open = |directory: &str, create| {
         let place = StorePlace { disk: &disk, root, directory };
-        store::open_store(kind, place, options.store_cache_bytes, create)
+        source.open(place, options.store_cache_bytes, create)
     };
     let old = open(&old_directory, false)?;
     let (applied, checkpoint) = (old.applied()?, manifest.checkpoint.lsn);
     if applied < checkpoint {
         let reason = format!("it ends at LSN {applied}, below the checkpoint at {checkpoint}");
-        return Err(store::damaged(kind.name(), "be opened", reason));
+        return Err(store::damaged(source.name(), "be opened", reason));
     }
     let store_directory = next_directory(&old_directory);
     destroy(&*disk, &store_directory)?;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use mainstay_wal::Lsn;
 
+use crate::batch::check_key;
 use crate::bytes::{Key, Value};
 use crate::error::{Error, Result};
 use crate::keyspace::{AsKeyspace, DEFAULT_NAME, KeyspaceId};
@@ -49,10 +50,12 @@ impl Snapshot {
     /// The value of a key.
     ///
     /// # Errors
-    /// [`Error::SnapshotTooOld`]; [`Error::NoSuchKeyspace`] if the keyspace is one of another
+    /// [`Error::KeySize`]; [`Error::SnapshotTooOld`]; [`Error::NoSuchKeyspace`] if the keyspace is one of another
     /// database (one that was dropped since can still be read); those of the Store.
     pub fn get(&self, keyspace: &impl AsKeyspace, key: impl AsRef<[u8]>) -> Result<Option<Value>> {
-        self.get_in(self.id(keyspace)?, key.as_ref())
+        let key = key.as_ref();
+        check_key(key)?;
+        self.get_in(self.id(keyspace)?, key)
     }
 
     /// Whether there is such a key. Errors as [`Snapshot::get`].

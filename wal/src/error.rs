@@ -11,7 +11,7 @@ use crate::ids::{Epoch, LogId, Lsn, SegmentNumber};
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
     /// The operating system refused an operation. Nothing was changed in the log.
-    #[error("cannot {operation} {path}: {source}")]
+    #[error("cannot {operation} {path}: {source}{}", remedy(.source))]
     Io {
         /// What was being done, as a verb: "open", "read", "sync".
         operation: &'static str,
@@ -36,7 +36,9 @@ pub enum Error {
         reason: String,
     },
     /// Somebody else has the directory open. Close it there first.
-    #[error("{directory} is in use by another process or another handle of this one")]
+    #[error(
+        "{directory} is in use by another process or another handle of this one: close it there first"
+    )]
     Locked {
         /// The directory that is locked.
         directory: String,
@@ -50,7 +52,10 @@ pub enum Error {
         reason: String,
     },
     /// Written by a version of mainstay that this one does not know. Open it with that version.
-    #[error("{path} has format version {found}; this program reads up to {supported}")]
+    #[error(
+        "{path} has format version {found}, and this program reads up to {supported}: \
+         open it with the newer program"
+    )]
     UnsupportedVersion {
         /// The file.
         path: String,
@@ -60,7 +65,7 @@ pub enum Error {
         supported: u32,
     },
     /// The record is larger than the limit. Nothing was appended; split it.
-    #[error("a record of {bytes} bytes is larger than the limit of {limit_bytes} bytes")]
+    #[error("a record of {bytes} bytes is larger than the limit of {limit_bytes} bytes: split it")]
     TooLarge {
         /// Size of the record.
         bytes: u64,
@@ -69,7 +74,7 @@ pub enum Error {
     },
     /// The disk is full and the current segment too. Nothing was appended; free space and try
     /// again.
-    #[error("no space left for a log segment of {needed_bytes} bytes")]
+    #[error("no space left for a log segment of {needed_bytes} bytes: free space and try again")]
     NoSpace {
         /// What the next segment needs.
         needed_bytes: u64,
@@ -172,6 +177,30 @@ impl Error {
     /// Wraps a system error, naming the operation and the path.
     pub fn io(operation: &'static str, path: impl Into<String>, source: io::Error) -> Error {
         Error::Io { operation, path: path.into(), source: Arc::new(source) }
+    }
+
+    /// Puts the directory in front of a file that is named relative to it.
+    pub(crate) fn within(mut self, directory: &str) -> Error {
+        if let Error::Io { path, .. }
+        | Error::NotADatabase { path, .. }
+        | Error::UnsupportedVersion { path, .. } = &mut self
+            && !path.starts_with(directory)
+        {
+            *path = format!("{directory}/{path}");
+        }
+        self
+    }
+}
+
+/// What to do about a system error, where that is known.
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::NotFound => "; check the path, or have it made",
+        io::ErrorKind::NotADirectory => "; give a directory",
+        io::ErrorKind::PermissionDenied => "; this user needs the permission, or another directory",
+        io::ErrorKind::ReadOnlyFilesystem => "; make it writable, or open it for reading only",
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; free space and try again",
+        _ => "",
     }
 }
 

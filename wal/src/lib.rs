@@ -32,6 +32,7 @@ pub mod scan;
 pub mod segment;
 mod stats;
 mod sync;
+mod vacant;
 
 pub use core::GroupWrite;
 pub use error::{Cause, Error, ErrorKind, Result};

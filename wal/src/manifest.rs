@@ -412,10 +412,14 @@ fn open_file(disk: &dyn Disk, open: Open) -> Result<Arc<dyn DiskFile>> {
     disk.open(FILE_NAME, open).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => Error::NotADatabase {
             path: disk.describe(),
-            reason: "it has no file named manifest".to_owned(),
+            reason: "it has no file named manifest; give the directory of a database".to_owned(),
         },
-        _ => Error::io("open", FILE_NAME, error),
+        _ => io_error(disk, "open", error),
     })
+}
+
+fn io_error(disk: &dyn Disk, operation: &'static str, error: io::Error) -> Error {
+    Error::io(operation, FILE_NAME, error).within(&disk.describe())
 }
 
 /// What the two slots hold together.
@@ -428,15 +432,14 @@ struct Contents {
 
 fn read(disk: &dyn Disk, file: &dyn DiskFile) -> Result<Contents> {
     let mut bytes = vec![0; 2 * SLOT_BYTES];
-    let length =
-        file.read_at(0, &mut bytes).map_err(|error| Error::io("read", FILE_NAME, error))?;
+    let length = file.read_at(0, &mut bytes).map_err(|error| io_error(disk, "read", error))?;
     bytes.truncate(length);
     let (a, b) = bytes.split_at(length.min(SLOT_BYTES));
     let slots = [Manifest::decode(a), Manifest::decode(b)];
     // A newer version may have begun to write and been cut off: its slot must not be overwritten.
     for slot in &slots {
         if let Err(ManifestError::Version(found)) = slot {
-            let path = FILE_NAME.to_owned();
+            let path = format!("{}/{FILE_NAME}", disk.describe());
             let (found, supported) = (*found, FORMAT_VERSION);
             return Err(Error::UnsupportedVersion { path, found, supported });
         }
@@ -455,7 +458,8 @@ fn read(disk: &dyn Disk, file: &dyn DiskFile) -> Result<Contents> {
         }
         [Err(ManifestError::Magic), Err(ManifestError::Magic)] => Err(Error::NotADatabase {
             path: disk.describe(),
-            reason: "its file named manifest is not one".to_owned(),
+            reason: "its file named manifest is not one; give the directory of a database"
+                .to_owned(),
         }),
         [Err(a), Err(b)] => Err(corrupt(0, format!("slot A: {a}; slot B: {b}"))),
     }

@@ -16,13 +16,14 @@ use crate::ids::{Chain, DatabaseId, Epoch, LogId, Lsn, Position, SegmentNumber};
 use crate::install::{Contents, Installed, install};
 use crate::live::{LiveSegment, LiveSegments};
 use crate::log::Log;
-use crate::manifest::{self, Manifest, ManifestFile};
+use crate::manifest::{Manifest, ManifestFile};
 use crate::options::LogOptions;
 use crate::scan::{
     Fault, LogScan, ScanOptions, ScannedGroup, SegmentExtent, SegmentScan, SegmentState, scan_log,
     scan_segments,
 };
 use crate::segment::{self, SegmentHeader};
+use crate::vacant::{refuse_foreign, remove, remove_leftovers};
 
 /// A log that was opened or made, with the manifest beside it.
 #[derive(Debug)]
@@ -84,47 +85,14 @@ impl Log {
         manifest: &Manifest,
         lock: Option<Box<dyn DiskLock>>,
     ) -> Result<OpenedLog> {
-        refuse_foreign(&*disk)?;
-        remove_leftovers(&*disk)?;
-        let mut salts = options.salt_seed;
-        let header = SegmentHeader {
-            database_id: manifest.database_id,
-            number: SegmentNumber(1),
-            size_bytes: options.first_segment_bytes,
-            block_bytes: options.block_bytes,
-            origin: true,
-            salt: next_salt(&mut salts),
-            first_lsn: Lsn(1),
-            epoch: Epoch::ZERO,
-            epoch_start_lsn: Lsn::ZERO,
-            epoch_chain: Chain::EMPTY,
-            chain_before: Chain::EMPTY,
-        };
-        disk.sync_directory(segment::DIRECTORY)
-            .map_err(|error| Error::io("make", segment::DIRECTORY, error))?;
-        let Installed { segment, next_offset, tail_block } = install(&*disk, header, None)?;
-        let manifest_file = ManifestFile::create(&*disk, manifest)?;
-        let mut segments = LiveSegments::default();
-        segments.push(segment);
-        let start = Start {
-            database_id: manifest.database_id,
-            end: LogId::ZERO,
-            end_chain: Chain::EMPTY,
-            proven_lsn: Lsn::ZERO,
-            commit_lsn: Lsn::ZERO,
-            history: EpochHistory::new(),
-            segments,
-            next_offset,
-            tail_block,
-            next_number: SegmentNumber(2),
-            salts,
-        };
-        Ok(OpenedLog {
-            log: Log::new(Core::new(disk, options, start), lock),
-            manifest_file,
-            manifest: manifest.clone(),
-            recovery: LogRecovery { clean: true, first_lsn: Lsn(1), ..LogRecovery::default() },
-        })
+        let directory = disk.describe();
+        create(disk, options, manifest, lock).map_err(|error| error.within(&directory))
+    }
+
+    /// Refuses a directory without a manifest that holds something that mainstay did not put there:
+    /// [`Error::NotADatabase`]. Changes nothing.
+    pub fn check_vacant(disk: &dyn Disk) -> Result<()> {
+        refuse_foreign(disk)
     }
 
     /// Opens the log of a directory that has a manifest.
@@ -136,29 +104,8 @@ impl Log {
         options: LogOptions,
         lock: Option<Box<dyn DiskLock>>,
     ) -> Result<OpenedLog> {
-        let (mut manifest_file, mut manifest) = ManifestFile::open(&*disk)?;
-        if let Some(epoch) = manifest.reset {
-            finish_reset(&*disk, &options, &manifest, epoch)?;
-            manifest.reset = None;
-            manifest_file.write(&manifest)?;
-        }
-        let found = Found::scan(&*disk, &manifest)?;
-        let recovery = found.recovery();
-        let obsolete = found.obsolete();
-        let sync_names = || {
-            disk.sync_directory(segment::DIRECTORY)
-                .map_err(|error| Error::io("sync", segment::DIRECTORY, error))
-        };
-        // Whoever gave a segment its name may have died before that was durable. Files that it made
-        // obsolete must not go before.
-        sync_names()?;
-        let start = found.start(&*disk, &options)?;
-        for name in obsolete {
-            remove(&*disk, &name)?;
-        }
-        sync_names()?;
-        let log = Log::new(Core::new(disk, options, start), lock);
-        Ok(OpenedLog { log, manifest_file, manifest, recovery })
+        let directory = disk.describe();
+        open(disk, options, lock).map_err(|error| error.within(&directory))
     }
 
     /// Opens the log for reading alone, without changing a byte. Every append is refused.
@@ -174,9 +121,11 @@ impl Log {
             let reason = "an image is installed by half; open it for writing first".to_owned();
             return Err(Error::NotADatabase { path: disk.describe(), reason });
         }
-        let found = Found::scan(&*disk, manifest)?;
+        let directory = disk.describe();
+        let found = Found::scan(&*disk, manifest).map_err(|error| error.within(&directory))?;
         let recovery = found.recovery();
-        let segments = found.live(&*disk, Open::Read, Lsn::MAX)?;
+        let segments = found.live(&*disk, Open::Read, Lsn::MAX);
+        let segments = segments.map_err(|error| error.within(&directory))?;
         let start = found.start_at(segments, found.scan.end_position.offset, Vec::new());
         let mut core = Core::new(disk, options, start);
         core.closed = true;
@@ -184,6 +133,85 @@ impl Log {
         core.proven_lsn = core.end.lsn;
         Ok((Log::new(core, lock), recovery))
     }
+}
+
+fn create(
+    disk: Arc<dyn Disk>,
+    options: LogOptions,
+    manifest: &Manifest,
+    lock: Option<Box<dyn DiskLock>>,
+) -> Result<OpenedLog> {
+    refuse_foreign(&*disk)?;
+    remove_leftovers(&*disk)?;
+    let mut salts = options.salt_seed;
+    let header = SegmentHeader {
+        database_id: manifest.database_id,
+        number: SegmentNumber(1),
+        size_bytes: options.first_segment_bytes,
+        block_bytes: options.block_bytes,
+        origin: true,
+        salt: next_salt(&mut salts),
+        first_lsn: Lsn(1),
+        epoch: Epoch::ZERO,
+        epoch_start_lsn: Lsn::ZERO,
+        epoch_chain: Chain::EMPTY,
+        chain_before: Chain::EMPTY,
+    };
+    disk.sync_directory(segment::DIRECTORY)
+        .map_err(|error| Error::io("make", segment::DIRECTORY, error))?;
+    let Installed { segment, next_offset, tail_block } = install(&*disk, header, None)?;
+    let manifest_file = ManifestFile::create(&*disk, manifest)?;
+    let mut segments = LiveSegments::default();
+    segments.push(segment);
+    let start = Start {
+        database_id: manifest.database_id,
+        end: LogId::ZERO,
+        end_chain: Chain::EMPTY,
+        proven_lsn: Lsn::ZERO,
+        commit_lsn: Lsn::ZERO,
+        history: EpochHistory::new(),
+        segments,
+        next_offset,
+        tail_block,
+        next_number: SegmentNumber(2),
+        salts,
+    };
+    Ok(OpenedLog {
+        log: Log::new(Core::new(disk, options, start), lock),
+        manifest_file,
+        manifest: manifest.clone(),
+        recovery: LogRecovery { clean: true, first_lsn: Lsn(1), ..LogRecovery::default() },
+    })
+}
+
+fn open(
+    disk: Arc<dyn Disk>,
+    options: LogOptions,
+    lock: Option<Box<dyn DiskLock>>,
+) -> Result<OpenedLog> {
+    let (mut manifest_file, mut manifest) = ManifestFile::open(&*disk)?;
+    if let Some(epoch) = manifest.reset {
+        finish_reset(&*disk, &options, &manifest, epoch)?;
+        manifest.reset = None;
+        manifest_file.write(&manifest)?;
+    }
+    let found = Found::scan(&*disk, &manifest)?;
+    let recovery = found.recovery();
+    let obsolete = found.obsolete();
+    let sync_names = || {
+        disk.sync_directory(segment::DIRECTORY)
+            .map_err(|error| Error::io("sync", segment::DIRECTORY, error))
+    };
+    // Whoever gave a segment its name may have died before that was durable. Files that it made
+    // obsolete must not go before.
+    sync_names()?;
+    let start = found.start(&*disk, &options)?;
+    for name in obsolete {
+        remove(&*disk, &name)?;
+    }
+    sync_names()?;
+    let log = Log::new(Core::new(disk, options, start), lock);
+    Ok(OpenedLog { log, manifest_file, manifest, recovery })
 }
 
 /// What stands on the disk.
@@ -446,44 +474,4 @@ fn finish_reset(
         chain_before: manifest.checkpoint_chain,
     };
     install(disk, header, None).map(|_installed| ())
-}
-
-/// Refuses a directory that holds something that mainstay did not put there.
-fn refuse_foreign(disk: &dyn Disk) -> Result<()> {
-    let names = disk.list("").map_err(|error| Error::io("list", disk.describe(), error))?;
-    let ours = ["LOCK", segment::DIRECTORY, manifest::TEMPORARY_NAME];
-    let foreign = names.iter().find(|name| !ours.contains(&name.as_str()));
-    if let Some(name) = foreign {
-        let reason = format!("it has no manifest, but holds {name:?}; give an empty directory");
-        return Err(Error::NotADatabase { path: disk.describe(), reason });
-    }
-    Ok(())
-}
-
-/// Removes what an interrupted creation left: a log without records.
-fn remove_leftovers(disk: &dyn Disk) -> Result<()> {
-    let segments = match scan_segments(disk, None) {
-        Ok(segments) => segments,
-        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    if segments.segments.is_empty() && segments.others.is_empty() {
-        return Ok(());
-    }
-    let scan = scan_log(disk, &segments, ScanOptions::default(), &mut |_, _| Ok(()))?;
-    let first = segments.extents().first().map(|extent| extent.header.first_lsn);
-    if scan.records > 0 || first.is_some_and(|first| first > Lsn(1)) {
-        let reason = "its manifest is missing, but log/ holds records; restore the manifest";
-        return Err(Error::NotADatabase { path: disk.describe(), reason: reason.to_owned() });
-    }
-    remove(disk, segment::DIRECTORY)
-}
-
-fn remove(disk: &dyn Disk, name: &str) -> Result<()> {
-    match disk.remove(name) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(Error::io("remove", name, error))
-        }
-        _ => Ok(()),
-    }
 }

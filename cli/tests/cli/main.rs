@@ -15,6 +15,7 @@ mod entries;
 mod errors;
 mod import_and_export;
 mod log;
+mod read_only;
 mod usage;
 
 use std::fs;

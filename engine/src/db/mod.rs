@@ -197,7 +197,7 @@ impl Shared {
         durability: Durability,
         check: &mut dyn FnMut() -> Result<()>,
     ) -> Result<Lsn> {
-        self.pressure.admit(&self.engine, batch)?;
+        let _passing = self.pressure.admit(&self.engine, batch)?;
         let lsn = self.engine.write_if(batch, durability, check)?;
         self.background.checkpoint_if_needed(&self.engine);
         Ok(lsn)

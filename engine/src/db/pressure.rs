@@ -5,7 +5,7 @@
 //! threads write, all of them together are slowed to that rate. What a running checkpoint has moved
 //! counts as free, though it is freed only at its end: otherwise writers would be slowed in jerks.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
@@ -44,35 +44,43 @@ pub(super) struct Pressure {
     drain: AtomicU64,
     /// When the next write may pass.
     gate: Mutex<Option<Instant>>,
+    /// Bytes of the writes that were let pass and are not in a memtable yet.
+    passing_bytes: AtomicUsize,
+    /// Writers that are held at present.
+    held: AtomicUsize,
     released: AtomicBool,
     turn: Mutex<()>,
     relieved: Condvar,
 }
 
 impl Pressure {
-    /// Lets a batch pass, after the delay that the use of memory asks for.
+    /// Lets a batch pass, after the delay that the use of memory asks for. It has passed when what
+    /// this gives is dropped.
     ///
     /// Held while the budget is used up. Without threads nobody would free memory meanwhile: then
     /// the writer makes the checkpoint itself.
-    pub(super) fn admit(&self, engine: &Engine, batch: &Batch) -> Result<()> {
-        let pressure = engine.memory_pressure();
+    pub(super) fn admit(&self, engine: &Engine, batch: &Batch) -> Result<Passing<'_>> {
+        let bytes = batch.record().len() + batch.len() * CHANGE_BYTES;
+        // Counted before the budget is looked at: of many who come at once each sees the others.
+        let mut passing = Passing::new(self, bytes);
+        let pressure = engine.memory_pressure(self.passing_bytes.load(Ordering::Acquire));
         if pressure < SLOW_FROM {
-            return Ok(());
+            return Ok(passing);
         }
         engine.check()?;
         if !engine.options.background {
             engine.checkpoint()?;
-            return Ok(());
+            return Ok(passing);
         }
-        if pressure >= 1.0 {
-            self.hold(engine)?;
+        if pressure > 1.0 {
+            drop(passing);
+            passing = self.hold(engine, bytes)?;
         }
         let unmoved = engine.unmoved_pressure();
         if unmoved > SLOW_FROM {
-            let bytes = batch.record().len() + batch.len() * CHANGE_BYTES;
             self.slow(engine, unmoved, bytes);
         }
-        Ok(())
+        Ok(passing)
     }
 
     fn slow(&self, engine: &Engine, unmoved: f64, bytes: usize) {
@@ -94,17 +102,30 @@ impl Pressure {
         }
     }
 
-    fn hold(&self, engine: &Engine) -> Result<()> {
+    fn hold(&self, engine: &Engine, bytes: usize) -> Result<Passing<'_>> {
         engine.count_held();
+        self.held.fetch_add(1, Ordering::AcqRel);
+        let passing = self.wait_for_room(engine, bytes);
+        self.held.fetch_sub(1, Ordering::AcqRel);
+        passing
+    }
+
+    /// Waits until there is room, or until nothing is left that could be freed and nobody else
+    /// passes: a write may be larger than the budget.
+    fn wait_for_room(&self, engine: &Engine, bytes: usize) -> Result<Passing<'_>> {
         let mut turn = self.turn.lock();
-        while engine.memory_pressure() >= 1.0 {
+        loop {
+            let others = self.passing_bytes.load(Ordering::Acquire);
+            let alone = others == 0 && engine.state().frozen_count() == 0;
+            if alone || engine.memory_pressure(others + bytes) <= 1.0 {
+                return Ok(Passing::new(self, bytes));
+            }
             if self.released.load(Ordering::Acquire) {
                 return Err(Error::Log(mainstay_wal::Error::Closed));
             }
             engine.check()?;
             self.relieved.wait_for(&mut turn, HELD);
         }
-        Ok(())
     }
 
     /// Whether it is known how fast checkpoints are.
@@ -139,6 +160,29 @@ impl Pressure {
         match self.drain.load(Ordering::Relaxed) {
             0 => FIRST_NANOS_PER_BYTE,
             rate => rate as f64 / 1024.0,
+        }
+    }
+}
+
+/// A write that was let pass.
+#[must_use = "the write has passed when this is dropped"]
+pub(super) struct Passing<'a> {
+    pressure: &'a Pressure,
+    bytes: usize,
+}
+
+impl<'a> Passing<'a> {
+    fn new(pressure: &'a Pressure, bytes: usize) -> Passing<'a> {
+        pressure.passing_bytes.fetch_add(bytes, Ordering::AcqRel);
+        Passing { pressure, bytes }
+    }
+}
+
+impl Drop for Passing<'_> {
+    fn drop(&mut self) {
+        self.pressure.passing_bytes.fetch_sub(self.bytes, Ordering::AcqRel);
+        if self.pressure.held.load(Ordering::Acquire) > 0 {
+            self.pressure.relieve();
         }
     }
 }

@@ -25,9 +25,7 @@ use crate::visibility::Visibility;
 
 pub use checkpoint::CheckpointStep;
 pub(crate) use health::Health;
-pub(crate) use open::{
-    FIRST_STORE_DIRECTORY, is_store_directory, lock, next_directory, store_kind,
-};
+pub(crate) use open::{FIRST_STORE_DIRECTORY, is_store_directory, lock, next_directory};
 pub use open::{Identity, Rebuilt, Recovery};
 pub(crate) use write::Refusal;
 

@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::options::Options;
 use crate::replicated::ClusterId;
 use crate::state::{Replay, State};
-use crate::store::{self, StoreKind, StorePlace, WatchedStore};
+use crate::store::{self, StoreKind, StorePlace, StoreSource, WatchedStore};
 use crate::visibility::Visibility;
 
 /// What opening a database found and did.
@@ -83,17 +83,14 @@ impl Engine {
         cluster: Option<ClusterId>,
     ) -> Result<Engine> {
         options.check()?;
+        // Looked at before anything is made in there, the lock's file too.
+        check_directory(&*disk, &options, cluster)?;
         let lock = lock(&*disk)?;
         let log_options = options.log_options(identity.salt_seed);
-        let created = !ManifestFile::exists(&*disk)?;
+        let created = !check_directory(&*disk, &options, cluster)?;
         let opened = if created {
-            if !options.create {
-                let reason = "there is no manifest".to_owned();
-                return Err(
-                    mainstay_wal::Error::NotADatabase { path: disk.describe(), reason }.into()
-                );
-            }
-            let kind = options.store.unwrap_or_else(|| default_store(root.is_some()));
+            let kind = options.store.clone();
+            let kind = kind.unwrap_or_else(|| StoreSource::Kind(default_store(root.is_some())));
             let Identity { database_id, incarnation, .. } = identity;
             let manifest = Manifest {
                 replicated: cluster.is_some(),
@@ -102,8 +99,6 @@ impl Engine {
             };
             Log::create(disk.clone(), log_options, &manifest, Some(lock))?
         } else {
-            // Looked at first: opening a log may cut and rewrite its tail.
-            check_cluster(&*disk, cluster)?;
             Log::open(disk.clone(), log_options, Some(lock))?
         };
         Engine::recover(disk, root, options, opened, created)
@@ -130,14 +125,14 @@ impl Engine {
         }
         // The Store may hold anything up to here, and that was committed.
         log.set_commit_lsn(manifest.checkpoint.lsn.max(manifest.committed));
-        let kind = store_kind(&manifest, options.store)?;
+        let source = StoreSource::of(&manifest, disk.describe(), options.store.as_ref())?;
         let health = Arc::new(Health::new(manifest_file, manifest));
         let place = (&disk, root.as_deref());
-        let (opened, rebuilt) = match open_state(kind, place, &options, &health.manifest()) {
+        let (opened, rebuilt) = match open_state(&source, place, &options, &health.manifest()) {
             Ok(opened) => (opened, None),
             Err(error) => {
                 let rebuilt = Rebuild { log: &log, health: &health }.move_aside(error)?;
-                (open_state(kind, place, &options, &health.manifest())?, Some(rebuilt))
+                (open_state(&source, place, &options, &health.manifest())?, Some(rebuilt))
             }
         };
         let (store, state) = opened;
@@ -211,9 +206,26 @@ impl Engine {
     }
 }
 
+/// Whether the directory holds a database. Refuses one that cannot be opened so: what is found later has changed
+/// the directory already, since opening a log may cut and rewrite its tail.
+fn check_directory(disk: &dyn Disk, options: &Options, cluster: Option<ClusterId>) -> Result<bool> {
+    if ManifestFile::exists(disk)? {
+        let manifest = ManifestFile::open_read_only(disk)?;
+        check_cluster(disk, &manifest, cluster)?;
+        StoreSource::of(&manifest, disk.describe(), options.store.as_ref())?;
+        return Ok(true);
+    }
+    if !options.create {
+        let reason = "it has no manifest; give the directory of a database, or have one created";
+        let path = disk.describe();
+        return Err(mainstay_wal::Error::NotADatabase { path, reason: reason.to_owned() }.into());
+    }
+    Log::check_vacant(disk)?;
+    Ok(false)
+}
+
 /// Refuses to open a node's directory as if it were alone, or as a node of something else.
-fn check_cluster(disk: &dyn Disk, cluster: Option<ClusterId>) -> Result<()> {
-    let manifest = ManifestFile::open_read_only(disk)?;
+fn check_cluster(disk: &dyn Disk, manifest: &Manifest, cluster: Option<ClusterId>) -> Result<()> {
     let directory = disk.describe();
     let found = ClusterId(manifest.cluster_id);
     match (manifest.replicated, cluster) {
@@ -246,28 +258,16 @@ fn default_store(has_directory: bool) -> StoreKind {
     built.unwrap_or(StoreKind::Memory)
 }
 
-/// The Store that a database was made with, if it is the one that is asked for.
-pub(crate) fn store_kind(manifest: &Manifest, requested: Option<StoreKind>) -> Result<StoreKind> {
-    let found: StoreKind = manifest.store_kind.parse()?;
-    match requested {
-        Some(requested) if requested != found => Err(Error::OtherStore {
-            found: found.name().to_owned(),
-            requested: requested.name().to_owned(),
-        }),
-        _ => Ok(found),
-    }
-}
-
 /// The Store with the state over it. Before the first checkpoint its content does not matter: an
 /// empty one is made.
 fn open_state(
-    kind: StoreKind,
+    source: &StoreSource,
     (disk, root): (&Arc<dyn Disk>, Option<&Path>),
     options: &Options,
     manifest: &Manifest,
 ) -> Result<(Arc<WatchedStore>, Arc<State>)> {
     if manifest.store_damaged {
-        return Err(store::damaged(kind.name(), "be opened", "it was found damaged before"));
+        return Err(store::damaged(source.name(), "be opened", "it was found damaged before"));
     }
     let directory = &manifest.store_directory;
     let place = StorePlace { disk, root, directory };
@@ -275,11 +275,11 @@ fn open_state(
     if create {
         store::destroy(&**disk, directory)?;
     }
-    let store = store::open_store(kind, place, options.store_cache_bytes, create)?;
+    let store = source.open(place, options.store_cache_bytes, create)?;
     let (applied, checkpoint) = (store.applied()?, manifest.checkpoint.lsn);
     if applied < checkpoint {
         let reason = format!("it ends at LSN {applied}, below the checkpoint at {checkpoint}");
-        return Err(store::damaged(kind.name(), "be opened", reason));
+        return Err(store::damaged(source.name(), "be opened", reason));
     }
     let store = Arc::new(WatchedStore::new(store, directory));
     let state = State::open(store.clone(), checkpoint, options.state_options())?;

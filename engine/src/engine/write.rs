@@ -182,13 +182,14 @@ impl Engine {
         Ok(())
     }
 
-    /// How much of the budget for memtables is used, from 0 to 1 and above.
+    /// How much of the budget for memtables is used once so many bytes more have come, from 0 to 1
+    /// and above.
     #[must_use]
-    pub fn memory_pressure(&self) -> f64 {
-        self.memtable_bytes() as f64 / self.options.memtables_bytes() as f64
+    pub fn memory_pressure(&self, more_bytes: usize) -> f64 {
+        (self.memtable_bytes() + more_bytes) as f64 / self.options.memtables_bytes() as f64
     }
 
-    /// As [`Engine::memory_pressure`], without what the running checkpoint has moved into the Store
+    /// As [`Engine::memory_pressure`] of what is there, without what the running checkpoint has moved into the Store
     /// already.
     #[must_use]
     pub fn unmoved_pressure(&self) -> f64 {

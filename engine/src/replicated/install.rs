@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::keyspace::KeyspaceId;
 use crate::record::MAX_KEY_BYTES;
 use crate::state::{State, StateOptions};
-use crate::store::{self, Store, StoreOp, StorePlace, WatchedStore};
+use crate::store::{self, Store, StoreOp, StorePlace, StoreSource, WatchedStore};
 
 /// Operations of one step of a checkpoint into the new Store.
 const OPS_PER_STEP: usize = 1000;
@@ -215,7 +215,9 @@ impl ReplicaEngine {
         let place =
             StorePlace { disk: &engine.disk, root: engine.root.as_deref(), directory: &directory };
         let cache_bytes = engine.options.store_cache_bytes;
-        let store = store::open_store(manifest.store_kind.parse()?, place, cache_bytes, true)?;
+        let source =
+            StoreSource::of(&manifest, engine.disk.describe(), engine.options.store.as_ref())?;
+        let store = source.open(place, cache_bytes, true)?;
         let store = Arc::new(WatchedStore::new(store, &directory));
         let guard = Arc::new(());
         *building = Arc::downgrade(&guard);

@@ -14,6 +14,7 @@ mod lsm;
 mod memory;
 #[cfg(feature = "sled")]
 mod sled;
+mod source;
 pub mod testing;
 #[cfg(any(feature = "sled", feature = "lsm"))]
 mod wall;
@@ -34,6 +35,8 @@ pub use self::lsm::{LsmOptions, LsmStore};
 pub use self::sled::{SledOptions, SledStore};
 pub use kind::{StoreKind, StorePlace, destroy, open_store, open_store_read_only};
 pub use memory::MemoryStore;
+pub use source::StoreAccess;
+pub(crate) use source::StoreSource;
 pub(crate) use watched::WatchedStore;
 
 /// One change that a checkpoint asks of a Store.

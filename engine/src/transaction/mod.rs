@@ -92,6 +92,7 @@ impl<C: Commit> Transaction<C> {
     pub fn get(&self, keyspace: &impl AsKeyspace, key: impl AsRef<[u8]>) -> Result<Option<Value>> {
         let (keyspace, key) = (keyspace.as_keyspace(), key.as_ref());
         self.check_keyspace(keyspace)?;
+        batch::check_key(key)?;
         if let Some(own) = self.writes.get(keyspace.id(), key) {
             return Ok(own);
         }

@@ -10,13 +10,13 @@ use mainstay_wal::manifest::Manifest;
 
 use super::log::{LastWrite, LastWrites};
 use super::{VerifyFault, VerifyReport};
-use crate::engine::{self, Engine};
+use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::keyspace::KeyspaceId;
 use crate::options::Options;
 use crate::snapshot::Snapshot;
 use crate::state::{State, StateOptions};
-use crate::store::{self, Store, StorePlace};
+use crate::store::{Store, StorePlace, StoreSource};
 
 /// Reads the Store of an open database, and compares a snapshot with what the log says of it.
 pub(super) fn check_open(
@@ -73,10 +73,10 @@ fn open(
     root: Option<&Path>,
     manifest: &Manifest,
 ) -> Result<(Arc<dyn Store>, State)> {
-    let kind = engine::store_kind(manifest, None)?;
+    let source = StoreSource::of(manifest, disk.describe(), None)?;
     let place = StorePlace { disk, root, directory: &manifest.store_directory };
     let cache_bytes = Options::new().store_cache_bytes;
-    let store = store::open_store_read_only(kind, place, cache_bytes, None)?;
+    let store = source.open_read_only(place, cache_bytes, None)?;
     let options = StateOptions { memtable_bytes: 0, snapshot_bytes: 0 };
     let state = State::open(store.clone(), manifest.checkpoint.lsn, options)?;
     Ok((store, state))

@@ -208,7 +208,7 @@ impl Disk for FileDisk {
                 TryLockError::Error(error) => error,
             })?;
         }
-        Ok(Box::new(FileLock { _file: file }))
+        Ok(Box::new(FileLock { file }))
     }
 
     fn describe(&self) -> String {
@@ -216,10 +216,19 @@ impl Disk for FileDisk {
     }
 }
 
-/// Closing the file gives the lock back.
+/// Gives the lock back when it is dropped. Closing the file would do, were it not that a process that this one is
+/// just starting has a copy of every open file until it runs its own program.
 #[derive(Debug)]
 struct FileLock {
-    _file: Option<File>,
+    file: Option<File>,
+}
+
+impl Drop for FileLock {
+    fn drop(&mut self) {
+        if let Some(Err(error)) = self.file.as_ref().map(File::unlock) {
+            tracing::warn!(%error, "a lock was not given back before its file was closed");
+        }
+    }
 }
 
 impl DiskLock for FileLock {}

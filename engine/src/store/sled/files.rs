@@ -119,11 +119,16 @@ pub(super) fn copy(from: &Path, to: &Path) -> io::Result<()> {
         fs::TryLockError::Error(error) => error,
     })?;
     for (name, path) in files_in(from)? {
-        fs::copy(path, to.join(name))?;
+        copy_bytes(&path, &to.join(name))?;
     }
     fs::create_dir(to.join(BLOBS))?;
     for (name, path) in files_in(&from.join(BLOBS))? {
-        fs::copy(path, to.join(BLOBS).join(name))?;
+        copy_bytes(&path, &to.join(BLOBS).join(name))?;
     }
     Ok(())
+}
+
+/// Without the permissions: the copy must be writable though the original is not.
+fn copy_bytes(from: &Path, to: &Path) -> io::Result<()> {
+    io::copy(&mut File::open(from)?, &mut File::create(to)?).map(drop)
 }
