@@ -5,6 +5,8 @@
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
+    clippy::cast_possible_truncation,
+    clippy::print_stdout,
     reason = "a test stops on the first surprise, and starts threads"
 )]
 
