@@ -70,7 +70,13 @@ impl Preparation {
         self.size_bytes
     }
 
-    /// Removes a file that is not needed after all, or could not be filled.
+    /// Removes what was made so far.
+    pub(crate) fn give_up(&self) {
+        if self.file.is_some() {
+            self.remove(&segment::file_name(self.number));
+        }
+    }
+
     fn remove(&self, name: &str) {
         if let Err(error) = self.disk.remove(name)
             && error.kind() != io::ErrorKind::NotFound

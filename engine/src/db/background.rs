@@ -108,7 +108,7 @@ fn run(weak: &Weak<Shared>, signal: &Signal) {
 /// Makes checkpoints until no memtable is frozen. False if the database failed or was closed.
 fn work(shared: &Shared, signal: &Signal) -> bool {
     let mut started = now();
-    let mut frozen = shared.engine.state().frozen_bytes();
+    let mut moved = shared.engine.checkpointed_bytes();
     loop {
         if signal.is_stopped() {
             return false;
@@ -123,11 +123,10 @@ fn work(shared: &Shared, signal: &Signal) -> bool {
                 }
             }
             Ok(CheckpointStep::Done(_)) => {
-                let left = shared.engine.state().frozen_bytes();
-                let freed = frozen.saturating_sub(left) as u64;
-                shared.pressure.measured(freed, now().duration_since(started));
+                let all = shared.engine.checkpointed_bytes();
+                shared.pressure.measured(all - moved, now().duration_since(started));
                 shared.pressure.relieve();
-                (started, frozen) = (now(), left);
+                (started, moved) = (now(), all);
             }
             Ok(CheckpointStep::Idle) => return true,
             // Logged where it happened, and every later write gets it.

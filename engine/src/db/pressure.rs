@@ -93,7 +93,9 @@ impl Pressure {
         let wait = {
             let mut gate = self.gate.lock();
             let passes = gate.unwrap_or(now).max(now);
-            *gate = Some(passes + cost);
+            // Nobody sleeps longer for one write, so nobody is sent further ahead either: one wrong
+            // measure would hold up all that come later.
+            *gate = Some((passes + cost).min(now + LONGEST_SLEEP));
             passes - now
         };
         if wait >= SHORTEST_SLEEP {

@@ -106,17 +106,25 @@ impl Engine {
                 *phase = Phase::Recorded(job);
             }
             Phase::Recorded(job) => {
-                let (end, before) = (job.end(), self.state.frozen_bytes());
+                let (end, freed) = (job.end(), job.bytes());
                 self.state.finish_checkpoint(job);
                 self.counters.moved_bytes.store(0, Ordering::Relaxed);
-                let freed = before.saturating_sub(self.state.frozen_bytes());
                 self.counters.checkpoints.fetch_add(1, Ordering::Relaxed);
                 self.counters.checkpointed_bytes.fetch_add(freed as u64, Ordering::Relaxed);
-                self.log.truncate_prefix(end.next())?;
+                match self.log.truncate_prefix(end.next()) {
+                    // Closed by another thread meanwhile: the next opening lets go of the log.
+                    Ok(_) | Err(mainstay_wal::Error::Closed) => {}
+                    Err(error) => return Err(error.into()),
+                }
                 return Ok(CheckpointStep::Done(end));
             }
         }
         Ok(CheckpointStep::Working)
+    }
+
+    /// How many bytes of memtables were moved into the Store since the database was opened.
+    pub(crate) fn checkpointed_bytes(&self) -> u64 {
+        self.counters.checkpointed_bytes.load(Ordering::Relaxed)
     }
 
     /// How much the running checkpoint has moved and not freed yet, about.

@@ -135,6 +135,12 @@ impl CheckpointJob {
         matches!(self.stage, Stage::Done)
     }
 
+    /// Bytes of the memtable that is moved.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.memtable.bytes()
+    }
+
     /// Bytes of the memtable that are in the Store already, about.
     #[must_use]
     pub fn moved_bytes(&self) -> usize {

@@ -8,7 +8,7 @@ use crate::bytes::{Key, Value};
 use crate::keyspace::KeyspaceId;
 use crate::record::RecordOp;
 
-/// One committed write, as a [`Subscription`] gives it out.
+/// One committed write, as a [`Subscription`](super::Subscription) gives it out.
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
@@ -22,7 +22,7 @@ pub struct Change {
 }
 
 /// One thing that a write changed. Keyspaces are given by number:
-/// [`AsKeyspace::as_keyspace`] tells that of a handle.
+/// [`AsKeyspace::as_keyspace`](crate::AsKeyspace::as_keyspace) tells that of a handle.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChangeOp {
     /// A key got a value.

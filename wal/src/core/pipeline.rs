@@ -113,6 +113,7 @@ impl Core {
 
     /// Adds a waker to a record's group. False if the record is not pending.
     pub(crate) fn wake_later(&mut self, lsn: Lsn, waker: &Waker) -> bool {
+        let lsn = lsn.min(self.end.lsn);
         if lsn <= self.durable.lsn {
             return false;
         }

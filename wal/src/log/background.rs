@@ -136,6 +136,8 @@ fn look(log: &Log, seen: &mut Seen) -> bool {
     {
         let outcome = proof.perform();
         log.finish_group(proof, outcome);
+        // Who came meanwhile saw a write in flight, and waits for its writer to go on.
+        log.shared.commit.write_next(&*log.shared);
     }
     if unprepared && prepare(log, seen) {
         log.shared.work.raise();

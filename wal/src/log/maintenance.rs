@@ -169,6 +169,7 @@ impl Log {
             return Err(Error::LogTruncated { requested: last_kept.next(), first_lsn });
         }
         let dropped = self.save_dropped(Dropped { first_lsn: last_kept.next(), ..nothing })?;
+        let _nothing_prepared = self.give_up_preparing();
         let mut core = self.shared.commit.lock();
         assert!(core.is_quiet() && core.end == end, "appended during a truncation");
         core.history.truncate_suffix(last_kept);
@@ -183,6 +184,7 @@ impl Log {
     /// Durable when it returns. Errors and their effects as of [`Log::truncate_suffix`].
     pub fn reset(&self, end: LogId, chain: Chain, history: &EpochHistory) -> Result<()> {
         self.sync()?;
+        let _nothing_prepared = self.give_up_preparing();
         let mut core = self.shared.commit.lock();
         core.history = history.clone();
         core.history.truncate_suffix(end.lsn);
@@ -193,6 +195,16 @@ impl Log {
         let mut core = self.shared.commit.lock();
         core.commit_lsn = end.lsn;
         Ok(())
+    }
+
+    /// Gives up the segment that is half prepared, whose number would be lower than that of the next
+    /// one. Nothing else is begun as long as what this gives is held.
+    fn give_up_preparing(&self) -> impl Drop + '_ {
+        let mut preparing = self.shared.preparing.lock();
+        if let Some(begun) = preparing.take() {
+            begun.give_up();
+        }
+        preparing
     }
 
     /// Installs a segment behind the core's end, and removes what it makes obsolete.

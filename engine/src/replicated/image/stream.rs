@@ -83,8 +83,8 @@ impl ReplicaEngine {
 }
 
 impl ImageStream {
-    /// The next chunk, of at most [`MAX_CHUNK_BYTES`] and mostly about 256 KiB. None after the last
-    /// one.
+    /// The next chunk, of at most [`MAX_CHUNK_BYTES`](super::MAX_CHUNK_BYTES) and mostly about
+    /// 256 KiB. None after the last one.
     ///
     /// An error ends the image: begin another one. [`HoldLost`](mainstay_wal::Error::HoldLost) or
     /// [`LogTruncated`](mainstay_wal::Error::LogTruncated) if it took so long that the log could

@@ -1,10 +1,14 @@
 //! Threads and tickets that wait, and what they learn.
 
 use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use super::*;
 use crate::disk::{Call, Fault, FileDisk, FileDiskOptions};
+use crate::log::append::PrepareStep;
 
 #[test]
 fn many_threads_share_groups_and_every_record_is_there() {
@@ -106,4 +110,53 @@ fn everybody_who_waits_learns_that_the_log_stopped() {
         let told = receiver.recv_timeout(Duration::from_secs(60)).expect("nobody waits for ever");
         assert!(matches!(told, Err(Error::Poisoned { .. })), "{told:?}");
     }
+}
+
+/// The half-prepared segment has a lower number than the one with which the log begins anew.
+#[test]
+fn a_segment_that_is_half_prepared_is_given_up_by_a_truncation_and_by_a_reset() {
+    for resets in [false, true] {
+        let disk = SimDisk::new(1);
+        let log = create(&disk);
+        for lsn in 1..=5 {
+            assert_eq!(log.append(&payload(lsn)).unwrap(), Lsn(lsn));
+        }
+        log.sync().unwrap();
+        let step = || {
+            let mut preparing = log.shared.preparing.lock();
+            log.prepare_step(&mut preparing, 0).unwrap()
+        };
+        assert!(matches!(step(), PrepareStep::Working));
+        assert!(log.shared.preparing.lock().is_some());
+        if resets {
+            let (end, chain) = log.end_and_chain();
+            log.reset(end, chain, &log.history()).unwrap();
+        } else {
+            log.truncate_suffix(Lsn(3)).unwrap();
+        }
+        assert!(log.shared.preparing.lock().is_none());
+        let first = if resets { 6 } else { 4 };
+        for lsn in first..=100 {
+            step();
+            assert_eq!(log.append(&payload(lsn)).unwrap(), Lsn(lsn));
+        }
+        log.close().unwrap();
+        drop(log);
+        let opened = open(&disk.crash(Survivors::Nothing));
+        let from = if resets { 6 } else { 1 };
+        assert_eq!(contents(&opened.log, Lsn(from)), expected(from, 100));
+    }
+}
+
+/// As [`Log::wait_durable`]: an LSN beyond the end stands for the end.
+#[test]
+fn a_ticket_beyond_the_end_waits_for_the_end() {
+    let disk = SimDisk::new(1);
+    let log = create(&disk);
+    log.append(&payload(1)).unwrap();
+    let mut ticket = log.ticket(Lsn(9));
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(Pin::new(&mut ticket).poll(&mut context).is_pending());
+    log.sync().unwrap();
+    assert!(Pin::new(&mut ticket).poll(&mut context).is_ready());
 }
